@@ -1,0 +1,181 @@
+"""The strategy API: what a plugin provides and what it is given.
+
+Two kinds of strategy, split as Envoy splits them: a *hash key* turns a request into a number, a *load balancer* turns
+that number into an endpoint. Each is found by the name that the YAML uses for it, through a factory that is a
+``twisted.plugin.IPlugin``.
+
+A strategy's life: ``from_config`` when a configuration is compiled, ``build`` when the endpoints of a cluster or their
+health change, ``evaluate`` and ``pick`` for each request. Only the last two are on the hot path; they must not block
+and should cost a few microseconds. Nothing in a strategy does I/O.
+
+Additions to this API are new optional interfaces, never new required members, so a plugin that works keeps working.
+``API_VERSION`` rises only when that cannot be held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import NamedTuple, NoReturn
+
+from zope.interface import Attribute, Interface
+
+from meshproxy.errors import Location
+from meshproxy.model import Endpoint
+
+API_VERSION = 1
+
+
+class HashKey(NamedTuple):
+    """What a hash key found in a request.
+
+    ``hash`` is an unsigned 64-bit number. ``set_cookie`` is the value of a ``Set-Cookie`` header that the client has to
+    get with the response, or None. It is returned rather than written, so that evaluating changes nothing.
+    """
+
+    hash: int
+    set_cookie: bytes | None = None
+
+
+class IConfig(Interface):
+    """One value of the configuration together with its place.
+
+    The reading methods raise ``errors.ConfigError`` with the value's place when the value is not what was asked for.
+    YAML's own guesses do not count: ``string`` refuses an unquoted ``1`` or ``yes`` as Istio does.
+    """
+
+    location: Location = Attribute("Where the value stands.")
+    path: str = Attribute("Its dotted path in the document, such as ``spec.trafficPolicy.loadBalancer``.")
+
+    def fields(*names: str) -> Mapping[str, IConfig]:
+        """The fields of a mapping that has no others than ``names``.
+
+        Absent and null fields are left out. A field that is not among ``names`` is an error with a "did you mean".
+        """
+
+    def entries() -> Sequence[tuple[str, IConfig]]:
+        """The entries of a mapping with free keys, in file order."""
+
+    def items() -> Sequence[IConfig]:
+        """The items of a list. A null item is an error."""
+
+    def string() -> str:
+        """A string."""
+
+    def boolean() -> bool:
+        """``true`` or ``false``."""
+
+    def integer(minimum: int | None = None, maximum: int | None = None) -> int:
+        """A whole number within the bounds, both inclusive."""
+
+    def number(minimum: float | None = None, maximum: float | None = None) -> float:
+        """A number within the bounds, both inclusive."""
+
+    def duration(minimum: timedelta | None = None) -> timedelta:
+        """A duration as Go writes it: ``1h30m``, ``0.5s``, ``250ms``."""
+
+    def fail(message: str, hint: str = "") -> NoReturn:
+        """Raise ``errors.ConfigError`` at this place."""
+
+
+class IRequest(Interface):
+    """What a hash key may see of a request: its head as it will be sent upstream, and the connection it came on.
+
+    All text is bytes as it came from the wire.
+    """
+
+    method: bytes = Attribute("Such as ``GET``.")
+    scheme: bytes = Attribute("``http`` or ``https``.")
+    authority: bytes = Attribute("The ``Host`` header, with its port if one was sent.")
+    path: bytes = Attribute("The path with its query.")
+    source_ip: bytes = Attribute(
+        "Text of the trusted client address, without port: dotted quad, or compressed lower-case IPv6. "
+        "Empty where the peer has no IP."
+    )
+    remote: bytes = Attribute("The socket address of the downstream peer: ``ip:port`` or ``[ip]:port``.")
+    local: bytes = Attribute("Our socket address on the downstream connection, in the same form.")
+
+    def header_values(name: bytes) -> Sequence[bytes]:
+        """All values of a header in order of arrival; empty when it is absent.
+
+        ``name`` is lower-case. ``host`` and ``:authority``, ``:path``, ``:method`` and ``:scheme`` work too.
+        """
+
+
+class IHashKey(Interface):
+    """Finds what identifies a session in a request."""
+
+    terminal: bool = Attribute("True: when there is a hash after this key, the keys behind it are not evaluated.")
+
+    def evaluate(request: IRequest) -> HashKey | None:
+        """The hash of this request's key, or None when the request has no such key. Pure."""
+
+
+class ILoadBalancer(Interface):
+    """Chooses among the endpoints that it was built for."""
+
+    uses_hash: bool = Attribute(
+        "True: a request's hash keys are evaluated and ``pick`` gets their hash, or a random number if there is none. "
+        "False: hash keys are not looked at, and ``pick`` always gets a random number."
+    )
+
+    def pick(hash: int, attempt: int) -> Endpoint | None:
+        """The endpoint for an unsigned 64-bit hash.
+
+        ``attempt`` is 0 for the first choice; higher numbers ask for further choices for the same request, which may
+        repeat an endpoint. None only when there are no endpoints.
+        """
+
+    def candidates(hash: int) -> Iterator[Endpoint]:
+        """All endpoints, each once, in the order in which they would be tried for this hash. Changes no state."""
+
+
+class ILoadBalancerBuilder(Interface):
+    """Settings of a load balancer, ready to build it for any endpoints."""
+
+    def build(endpoints: Sequence[Endpoint]) -> ILoadBalancer:
+        """A balancer for these endpoints: distinct, in configuration order, possibly none."""
+
+
+class IHashKeyFactory(Interface):
+    """Makes hash keys from the configuration; provided by a plugin, beside ``twisted.plugin.IPlugin``."""
+
+    name: str = Attribute("The field of ``consistentHash`` that selects it. A third party's starts with ``domain/``.")
+    api: int = Attribute("The ``API_VERSION`` that it was written for.")
+
+    def from_config(config: IConfig) -> IHashKey | None:
+        """The key that the field's value describes; None where the setting means "no key" (``useSourceIp: false``)."""
+
+
+class ILoadBalancerFactory(Interface):
+    """Makes load balancers from the configuration; provided by a plugin, beside ``twisted.plugin.IPlugin``."""
+
+    name: str = Attribute("The field of ``consistentHash``, or the value of ``simple``, that selects it.")
+    api: int = Attribute("The ``API_VERSION`` that it was written for.")
+
+    def from_config(config: IConfig | None) -> ILoadBalancerBuilder:
+        """The builder that the field's value describes; ``config`` is None for a balancer named without settings."""
+
+
+# Optional interfaces of load balancers.
+
+
+class IObservesLoad(Interface):
+    """A load balancer whose choice depends on the requests in flight."""
+
+    def pick_with_load(hash: int, attempt: int, active: Callable[[Endpoint], int]) -> Endpoint | None:
+        """As ``ILoadBalancer.pick``; ``active`` tells the number of requests in flight at an endpoint."""
+
+
+class IContinues(Interface):
+    """A load balancer with a phase (a position in a rotation) that outlives a rebuild."""
+
+    def continue_from(previous: ILoadBalancer) -> None:
+        """Take over the phase of the balancer that this one replaces, if it is of the same kind."""
+
+
+class IDescribes(Interface):
+    """A strategy that can tell about itself on the status page."""
+
+    def describe() -> Mapping[str, object]:
+        """Facts such as the size of the table, as JSON-like values."""
