@@ -1,0 +1,1 @@
+"""The run-time side of clusters and endpoints. It outlives snapshots."""

@@ -1,0 +1,267 @@
+"""The client's side of a connection: requests in, in order; answers out, in the same order.
+
+Theory of operation. ``dataReceived`` feeds a ``RequestReader``, which makes an ``Exchange`` of each head and hands it
+its body. Nothing is sent while the reader reads: what a read brought is acted on afterwards, so that head and body leave
+together. Requests are answered one at a time. A client that pipelines is read no further while an answer is
+outstanding, so at most one read's worth of requests waits in ``_waiting``.
+
+Reading stops for two reasons, each with a bit of its own in ``_paused``: pipelined requests are waiting, or the
+endpoint does not take the body as fast as it comes.
+
+A message that is refused ends the connection: it becomes an exchange that answers for itself in its turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshproxy.http.exchange import Exchange
+from meshproxy.http.requesthead import Refused
+from meshproxy.http.requestreader import RequestReader
+from meshproxy.model import Route, RouteFinder
+from meshproxy.net.transports import address_text
+
+if TYPE_CHECKING:
+    from meshproxy.http.gateway import Gateway
+
+_LINGER_SECONDS = 2.0
+_PIPELINE, _UPLOAD = 1, 2
+
+
+class _NoRoutes:
+    def find(self, authority: bytes, path: bytes) -> Route | None:
+        return None
+
+
+class ListenerFactory(Factory):
+    """Makes the connections of one listener and knows its present routes; none until a snapshot is installed."""
+
+    noisy = False
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.routes: RouteFinder = _NoRoutes()
+        self.connections: set[Downstream] = set()
+        self.draining = False
+
+    def buildProtocol(self, addr: object) -> Downstream:
+        """A connection of this listener."""
+        return Downstream(self)
+
+    def drain(self) -> None:
+        """End each connection as soon as it owes no answer."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.end_when_idle()
+
+
+@implementer(IPushProducer)
+class Downstream(Protocol):
+    """One client connection. See the head of this module."""
+
+    transport: Any
+    factory: ListenerFactory  # type: ignore[assignment]
+
+    def __init__(self, factory: ListenerFactory) -> None:
+        self.factory = factory
+        self.gateway = factory.gateway
+        self._reader = RequestReader(self)
+        self._current: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._incoming: Exchange | None = None
+        self._paused = 0
+        self._ending = False
+        self._starting = False
+        self._linger_timer: Any = None
+
+    # The transport's events
+
+    def connectionMade(self) -> None:
+        """Note both addresses; the connection counts from here."""
+        transport = self.transport
+        transport.setTcpNoDelay(True)
+        self.source_ip, self.remote = address_text(transport.getPeer())
+        self.local = address_text(transport.getHost())[1]
+        self.factory.connections.add(self)
+        counters = self.gateway.counters
+        counters.connections_total += 1
+        counters.connections_active += 1
+        if self.factory.draining:
+            transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read, then act on all that this read brought."""
+        if self._ending:
+            return
+        try:
+            self._reader.feed(data)
+        except Refused as refusal:
+            self._refuse(refusal)
+        current = self._current
+        if current is not None:
+            if not current.started:
+                self._start_next()
+            elif current.unsent:
+                current.send_body()
+        if self._waiting and not self._paused & _PIPELINE:
+            self._pause(_PIPELINE)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """The client is gone: what was being done for it stops."""
+        self._ending = True
+        self._reader.close()
+        self.factory.connections.discard(self)
+        self.gateway.counters.connections_active -= 1
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        self._waiting.clear()
+        current, self._current = self._current, None
+        if current is not None:
+            current.client_lost()
+
+    # The reader's events
+
+    def head_received(self, reader: RequestReader) -> None:
+        """See ``requestreader.Receiver``."""
+        exchange = Exchange(self, reader)
+        if self.factory.draining:
+            exchange.keep_alive = False
+        self._incoming = exchange
+        self._enqueue(exchange)
+
+    def body_received(self, data: bytes) -> None:
+        """See ``requestreader.Receiver``."""
+        if self._incoming is not None:
+            self._incoming.body_received(data)
+
+    def request_completed(self) -> None:
+        """See ``requestreader.Receiver``."""
+        if self._incoming is not None:
+            self._incoming.request_completed()
+            self._incoming = None
+
+    # Order
+
+    def _enqueue(self, exchange: Exchange) -> None:
+        if self._current is None:
+            self._current = exchange
+        else:
+            self._waiting.append(exchange)
+
+    def _refuse(self, refusal: Refused) -> None:
+        """Answer what could not be read as a request, in its turn; nothing behind it is read."""
+        self.gateway.counters.protocol_errors_total += 1
+        self._ending = True
+        incoming, self._incoming = self._incoming, None
+        if incoming is None and refusal.status == 403 and self._last() is not None:
+            incoming = self._last()  # it was read whole, and asks for another protocol
+        if incoming is not None:
+            incoming.request_broken(refusal)
+        else:
+            self._enqueue(Exchange.refused(self, refusal, time.time()))
+
+    def _last(self) -> Exchange | None:
+        return self._waiting[-1] if self._waiting else self._current
+
+    def _start_next(self) -> None:
+        """Start the next exchange, and the one after it for as long as they are done at once."""
+        self._starting = True
+        while True:
+            current = self._current
+            if current is None:
+                if not self._waiting:
+                    break
+                current = self._current = self._waiting.popleft()
+            if current.started:
+                break
+            current.start()
+        self._starting = False
+        if self._paused & _PIPELINE and not self._waiting:
+            self._resume(_PIPELINE)
+
+    def exchange_done(self, exchange: Exchange) -> None:
+        """The answer to ``exchange`` has been written; go on with the next, or end."""
+        if exchange is not self._current:
+            return
+        self._current = None
+        if not exchange.keep_alive or self.factory.draining:
+            self._waiting.clear()
+            self._end(exchange.request_complete)
+        elif self._waiting:
+            if not self._starting:
+                self._start_next()
+        elif self._ending:
+            self._end(False)
+
+    # Ending
+
+    def end_when_idle(self) -> None:
+        """Close now if nothing is owed, else after the present answer."""
+        current = self._current
+        if current is None:
+            if self._linger_timer is None:
+                self._ending = True
+                self.transport.loseConnection()
+        else:
+            current.keep_alive = False
+
+    def _end(self, read_all: bool) -> None:
+        """Close after what was written is on its way.
+
+        Closing a socket with unread input resets it, which can destroy an answer that the client has not read yet. So
+        where input may follow, only our side is closed, and what comes is thrown away for a while.
+        """
+        self._ending = True
+        transport = self.transport
+        if read_all:
+            transport.loseConnection()
+            return
+        if self._paused:
+            self._paused = 0
+            transport.resumeProducing()
+        transport.loseWriteConnection()
+        self._linger_timer = self.gateway.reactor.callLater(_LINGER_SECONDS, self._lingered)
+
+    def _lingered(self) -> None:
+        self._linger_timer = None
+        self.transport.abortConnection()
+
+    def abort(self) -> None:
+        """End without completing the answer that is under way; the client can see that it is cut."""
+        self._current = None
+        self._ending = True
+        self._waiting.clear()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    # As a producer of request bodies, for the endpoint's transport
+
+    def pauseProducing(self) -> None:
+        """The endpoint's buffer is full."""
+        self._pause(_UPLOAD)
+
+    def resumeProducing(self) -> None:
+        """The endpoint's buffer is empty again."""
+        self._resume(_UPLOAD)
+
+    def stopProducing(self) -> None:
+        """The endpoint's connection is gone; its own event says so to the exchange."""
+
+    def _pause(self, why: int) -> None:
+        if not self._paused:
+            self.transport.pauseProducing()
+        self._paused |= why
+
+    def _resume(self, why: int) -> None:
+        if self._paused & why:
+            self._paused &= ~why
+            if not self._paused and not self._ending:
+                self.transport.resumeProducing()

@@ -1,0 +1,220 @@
+"""Bytes to requests: llhttp in its strict mode, and what it leaves to decide.
+
+The reader tells its receiver of each head (``head_received``: the reader's own attributes describe it until the next
+one), of body pieces, and of the end of each request. It keeps no request and does no I/O.
+
+Rules: framing is llhttp's business, which refuses all that is doubtful. A message is refused here when it is not
+HTTP/1.1, has no or more than one ``Host``, a transfer coding other than ``chunked``, a target that is no path, or is
+too large. Names are in lower case, repeated lines of a few headers are joined, what is hop-by-hop or not for clients to say
+is left out. Nothing behind a refused message is read.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from meshproxy.http.names import REQUEST_NAMES, Meaning
+from meshproxy.http.requesthead import BAD_REQUEST, Refused, check_field_count, is_host, split_target
+
+_LARGEST_HEAD = 60 * 1024
+_TOO_LARGE = (431, b"Request Header Fields Too Large", b"http1.headers_too_large")
+
+_CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
+_TRANSFER_ENCODING = int(Meaning.TRANSFER_ENCODING)
+_CONNECTION = int(Meaning.CONNECTION)
+_HOST = int(Meaning.HOST)
+_FORWARDED_FOR = int(Meaning.FORWARDED_FOR)
+_FORWARDED_PROTO = int(Meaning.FORWARDED_PROTO)
+_TE = int(Meaning.TE)
+_UPGRADE = int(Meaning.UPGRADE)
+_EXPECT = int(Meaning.EXPECT)
+_JOINED = int(Meaning.JOINED)
+
+# A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
+_NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
+
+
+class Receiver(Protocol):
+    """Whom a reader tells. None of these may act on what it hears before ``feed`` returns."""
+
+    def head_received(self, reader: RequestReader) -> None:
+        """A head is complete."""
+
+    def body_received(self, data: bytes) -> None:
+        """A piece of the body of the request whose head came last."""
+
+    def request_completed(self) -> None:
+        """That request is complete."""
+
+
+class RequestReader:
+    """See the head of this module.
+
+    After ``head_received``: ``method``, ``authority``, ``path`` (normalised), ``query`` (with its ``?``), ``headers``
+    (pairs; the receiver may keep and change the list), ``chunked``, ``length`` (None without content-length),
+    ``keep_alive``, ``expects_continue``, ``user_agent``, ``forwarded_for`` and ``forwarded_proto`` as received (the
+    latter two are not in ``headers``), ``started_at`` (Unix time of the first byte).
+    """
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._parser: Any = HttpRequestParser(self)
+        self._in_head = self._in_body = self._trim = False
+        self._head_size = self._idle_size = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.chunked = False
+
+    def close(self) -> None:
+        """Break the cycle of references between parser and reader."""
+        self._parser = None
+
+    def feed(self, data: bytes) -> None:
+        """Read ``data``. Raises ``Refused``; then nothing more may be fed."""
+        if self._in_head:
+            self._head_size += len(data)
+            self._trim = True  # a blank may end one read and its line end begin the next
+        else:
+            self._head_size = len(data)
+            self._trim = b" \r\n" in data or b"\t\r\n" in data
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                # llhttp stopped behind a head that asks for another protocol. An offer of h2c is ignored, as Istio
+                # does; any other is refused, as long as tunnels are not served.
+                if (self._upgrade or b"").strip().lower() != b"h2c" or self.chunked or self.length:
+                    raise Refused(403, b"", b"upgrade_failed") from None
+                self._parser = HttpRequestParser(self)
+                data = data[upgrade.args[0] :]
+                if data:
+                    continue
+            except HttpParserCallbackError as error:
+                if isinstance(error.__context__, Refused):
+                    raise error.__context__ from None
+                raise
+            except HttpParserError:
+                raise Refused(*BAD_REQUEST) from None
+            break
+        if self._in_head:
+            if self._head_size > _LARGEST_HEAD:
+                raise Refused(*_TOO_LARGE)
+        elif self._in_body and self.chunked:
+            # Neither chunk extensions nor trailers are of any use here; they get no more room than a head.
+            self._idle_size += len(data)
+            if self._idle_size > _LARGEST_HEAD:
+                raise Refused(*BAD_REQUEST)
+
+    # llhttp's events
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._target = b""
+        self.headers = []
+        self._joined: dict[bytes, int] = {}
+        self._host: bytes | None = None
+        self.length: int | None = None
+        self.chunked = False
+        self._connection: bytes | None = None
+        self.forwarded_for = self.forwarded_proto = b""
+        self._upgrade: bytes | None = None
+        self.expects_continue = False
+        self.started_at = time.time()
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower, meaning = REQUEST_NAMES[name]
+        if self._trim:
+            value = value.rstrip(b" \t")
+        if not meaning:
+            self.headers.append((lower, value))
+        elif meaning == _JOINED:
+            headers = self.headers
+            at = self._joined.setdefault(lower, len(headers))
+            if at == len(headers):
+                headers.append((lower, value))
+            else:
+                headers[at] = (lower, headers[at][1] + b"," + value)
+        elif self._in_head:  # else a trailer
+            self._special(meaning, lower, value)
+
+    def _special(self, meaning: int, lower: bytes, value: bytes) -> None:
+        if meaning == _HOST:
+            if self._host is not None or not is_host(value):
+                raise Refused(*BAD_REQUEST)
+            self._host = value
+        elif meaning == _CONTENT_LENGTH:
+            self.length = int(value)
+            self.headers.append((lower, value))
+        elif meaning == _TRANSFER_ENCODING:
+            if self.chunked or value.lower() != b"chunked":
+                raise Refused(501, b"Not Implemented", b"http1.invalid_transfer_encoding")
+            self.chunked = True
+        elif meaning == _CONNECTION:
+            self._connection = value if self._connection is None else self._connection + b"," + value
+        elif meaning == _FORWARDED_FOR:
+            self.forwarded_for = self.forwarded_for + b"," + value if self.forwarded_for else value
+        elif meaning == _FORWARDED_PROTO:
+            self.forwarded_proto = value
+        elif meaning == _TE:
+            if b"trailers" in value.lower():
+                self.headers.append((lower, b"trailers"))
+        elif meaning == _UPGRADE:
+            self._upgrade = value
+        elif meaning == _EXPECT:
+            self.expects_continue = value.lower() == b"100-continue"
+            self.headers.append((lower, value))
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        parser = self._parser
+        connection = self._connection
+        self.keep_alive = parser.should_keep_alive()
+        # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
+        if (connection is not None or not self.keep_alive) and parser.get_http_version() != "1.1":
+            raise Refused(426, b"Upgrade Required", b"low_version")
+        if self._head_size > _LARGEST_HEAD and self._size_of_head() > _LARGEST_HEAD:
+            raise Refused(*_TOO_LARGE)
+        check_field_count(len(self.headers) + 1)
+        if self._host is None:
+            raise Refused(400, b"", b"missing_host_header")
+        self.method: bytes = parser.get_method()
+        if self.method == b"CONNECT":
+            raise Refused(404, b"", b"route_not_found")
+        self.authority, self.path, self.query = split_target(self._target, self._host)
+        if connection is not None:
+            self._drop_nominated(connection)
+        at = self._joined.get(b"user-agent")
+        self.user_agent = b"" if at is None else self.headers[at][1]
+        self._in_body = True
+        self._idle_size = 0
+        self._receiver.head_received(self)
+        # Where trailers go, and are forgotten.
+        self.headers = []
+        self._joined = {}
+
+    def on_body(self, body: bytes) -> None:
+        self._idle_size = 0
+        self._receiver.body_received(body)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._receiver.request_completed()
+
+    # Details of the head
+
+    def _size_of_head(self) -> int:
+        fields = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return fields + len(self._target) + len(self._host or b"") + len(self.forwarded_for)
+
+    def _drop_nominated(self, connection: bytes) -> None:
+        """Remove the headers that the client's ``Connection`` names as its own."""
+        named = {token.strip(b" \t") for token in connection.lower().split(b",")}
+        named -= _NEVER_NOMINATED
+        if named - {b"close", b"keep-alive", b"upgrade", b""}:
+            self.headers = [header for header in self.headers if header[0] not in named]
+            self._joined = {name: at for at, (name, _) in enumerate(self.headers) if name in self._joined}

@@ -1,0 +1,45 @@
+"""Status lines with the standard reason phrases, and the ``date`` header."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+
+_KNOWN = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+# Envoy's phrases where Python's differ.
+_KNOWN[413] = b"HTTP/1.1 413 Payload Too Large\r\n"
+_KNOWN[422] = b"HTTP/1.1 422 Unprocessable Entity\r\n"
+_KNOWN[431] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def status_line(status: int) -> bytes:
+    """``HTTP/1.1 200 OK`` with its line end; the phrase is ``Unknown`` for a code without one, as Envoy has it."""
+    return _KNOWN.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+def http_date(seconds: float) -> bytes:
+    """An IMF-fixdate (RFC 9110, 5.6.7) without regard to the locale."""
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
+    text = f"{_DAYS[weekday]}, {day:02d} {_MONTHS[month - 1]} {year} {hour:02d}:{minute:02d}:{second:02d} GMT"
+    return text.encode("ascii")
+
+
+class DateCache:
+    """``http_date`` of the current second, formatted once for each."""
+
+    __slots__ = ("_second", "_text")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = b""
+
+    def at(self, seconds: float) -> bytes:
+        """The date for a Unix time."""
+        second = int(seconds)
+        if second != self._second:
+            self._second = second
+            self._text = http_date(second)
+        return self._text

@@ -1,0 +1,360 @@
+"""The endpoint's side of a connection: an exchange's request out, its response in.
+
+Theory of operation. A connection carries one exchange at a time and waits in its host's pool between two. llhttp's
+callbacks collect, in ``_out``, what the client has to get; when the parser returns, all of it leaves in one write. So
+the response is always re-serialised, never copied as it came.
+
+An endpoint is not trusted: what llhttp refuses, a second response, bytes behind a response, or an upgrade nobody asked
+for end the connection. Where no byte has reached the client it gets a 502, else its connection is cut, so that a cut
+response never looks whole.
+
+A kept connection that becomes readable while it is idle is closed: either the endpoint has closed it, or it says
+something that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshproxy.http.names import RESPONSE_NAMES, Meaning
+from meshproxy.http.statuses import status_line
+from meshproxy.net.transports import address_text
+
+if TYPE_CHECKING:
+    from meshproxy.http.exchange import Exchange
+    from meshproxy.http.gateway import Gateway
+    from meshproxy.upstream.hosts import HostState
+
+_LARGEST_HEAD = 60 * 1024
+_MOST_INTERIM = 16
+
+_DROP = int(Meaning.DROP)
+_CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
+_TRANSFER_ENCODING = int(Meaning.TRANSFER_ENCODING)
+_DATE = int(Meaning.DATE)
+_monotonic = time.monotonic
+
+
+class _Unwanted(Exception):
+    """Something in a response that is well-formed and all the same not to be passed on."""
+
+
+class UpstreamFactory(ClientFactory):
+    """Makes one connection for one exchange."""
+
+    noisy = False
+
+    def __init__(self, gateway: Gateway, host: HostState, exchange: Exchange) -> None:
+        self.gateway = gateway
+        self.host = host
+        self.exchange = exchange
+
+    def buildProtocol(self, addr: object) -> Upstream:
+        """The connection that was made."""
+        return Upstream(self.gateway, self.host, self.exchange)
+
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
+        """No connection was made."""
+        self.exchange.connect_failed(reason)
+
+
+@implementer(IPushProducer)
+class Upstream(Protocol):
+    """One connection to an endpoint. See the head of this module."""
+
+    transport: Any
+
+    def __init__(self, gateway: Gateway, host: HostState, first: Exchange) -> None:
+        self._gateway = gateway
+        self._host = host
+        self._first: Exchange | None = first
+        self._exchange: Exchange | None = None
+        self._parser: Any = HttpResponseParser(self)
+        self._out: list[bytes] = []
+        self._local = b""
+        self._used = False  # it has carried an exchange before
+        self._keep_alive = self._complete = self._surplus = self._until_close = False
+        self._in_head = self._silent = True
+        self._streaming = self._uploading = self._held_back = False
+        self._head_size = self._interim = 0
+
+    # The transport's events
+
+    def connectionMade(self) -> None:
+        """Serve the exchange that the connection was made for; if it is over by now, wait in the pool."""
+        self.transport.setTcpNoDelay(True)
+        self._local = address_text(self.transport.getHost())[1]
+        counters = self._gateway.counters
+        counters.upstream_connections_total += 1
+        counters.upstream_connections_active += 1
+        first, self._first = self._first, None
+        if first is None or first.done:
+            self._release()
+        else:
+            self.send(first)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Parse, then pass on all that this read brought."""
+        exchange = self._exchange
+        if exchange is None:
+            if self._parser is not None:
+                self._host.idle.pop(self, None)
+                self.discard()
+            return
+        self._silent = False
+        if self._in_head:
+            self._head_size += len(data)
+            self._trim = b" \r\n" in data or b"\t\r\n" in data or self._head_size != len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Unwanted):
+                raise
+            # After a complete response: surplus bytes, which cost the connection and not the answer.
+            if not self._complete:
+                self._broken(exchange)
+                return
+            self._surplus = True
+        if self._in_head and self._head_size > _LARGEST_HEAD:
+            self._broken(exchange)
+            return
+        out = self._out
+        if out:
+            exchange.connection.transport.write(b"".join(out))
+            out.clear()
+        if self._complete:
+            self._finish(exchange)
+        elif not self._streaming and exchange.response_begun:
+            self._streaming = True
+            exchange.connection.transport.registerProducer(self, True)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """The endpoint closed, or we did."""
+        self._gateway.counters.upstream_connections_active -= 1
+        self._host.idle.pop(self, None)
+        self._parser = None
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if self._until_close and not self._complete:
+            # Such a response ends with the connection.
+            if exchange.chunked_response:
+                exchange.connection.transport.write(b"0\r\n\r\n")
+            self._keep_alive = False
+            self._finish(exchange)
+            return
+        self._detach(exchange)
+        if exchange.response_begun:
+            exchange.cut(b"upstream_reset_after_response_started{connection_termination}", b"UC")
+        else:
+            exchange.upstream_lost(self._used and self._silent)
+
+    # The exchange's requests
+
+    def send(self, exchange: Exchange) -> None:
+        """Carry ``exchange``: send what there is of its request."""
+        self._exchange = exchange
+        exchange.upstream = self
+        exchange.upstream_local = self._local
+        self._host.active += 1
+        self._complete = self._surplus = self._until_close = self._streaming = self._uploading = False
+        self._silent = self._in_head = True
+        self._keep_alive = True
+        self._head_size = self._interim = 0
+        self.transport.write(exchange.first_bytes())
+        if not exchange.request_complete:
+            self._uploading = True
+            self.transport.registerProducer(exchange.connection, True)
+
+    def send_body(self, exchange: Exchange) -> None:
+        """Send what has come of the request's body since."""
+        self.transport.write(exchange.take_body())
+        if exchange.request_complete:
+            self._uploading = False
+            self.transport.unregisterProducer()
+
+    def cancel(self) -> None:
+        """Nobody waits for the response any more."""
+        exchange = self._exchange
+        if exchange is not None:
+            self._detach(exchange)
+            self.transport.abortConnection()
+
+    def discard(self) -> None:
+        """Close an idle connection."""
+        self._parser = None
+        self.transport.loseConnection()
+
+    # llhttp's events
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._surplus = True
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._has_length = self._chunked = self._has_date = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower, meaning = RESPONSE_NAMES[name]
+        if self._trim:
+            value = value.rstrip(b" \t")
+        if not meaning:
+            self._headers.append((lower, value))
+        elif self._in_head:
+            if meaning == _CONTENT_LENGTH:
+                self._has_length = True
+                self._headers.append((lower, value))
+            elif meaning == _TRANSFER_ENCODING:
+                if self._chunked or value.lower() != b"chunked":
+                    raise _Unwanted("a transfer coding other than chunked")
+                self._chunked = True
+            elif meaning == _DATE:
+                self._has_date = True
+                self._headers.append((lower, value))
+
+    def on_headers_complete(self) -> None:
+        exchange = self._exchange
+        if exchange is None or self._complete:
+            raise _Unwanted("a response nobody waits for")
+        parser = self._parser
+        status = parser.get_status_code()
+        if status < 200:
+            self._interim_response(exchange, status)
+            return
+        self._in_head = False
+        self._keep_alive = parser.should_keep_alive()
+        headers, self._headers = self._headers, []
+        is_head = exchange.method == b"HEAD"
+        bodiless = is_head or status in (204, 304)
+        exchange.status = status
+        exchange.response_begun = True
+        exchange.service_ms = service = int((_monotonic() - (exchange.request_done_at or exchange.begun_at)) * 1000)
+        added = []
+        if not self._has_date:
+            added.append(b"date: %b\r\n" % self._gateway.dates.at(time.time()))
+        for cookie in exchange.cookies:
+            added.append(b"set-cookie: %b\r\n" % cookie)
+        exchange.chunked_response = False
+        if not bodiless and not self._has_length:
+            self._until_close = not self._chunked
+            exchange.chunked_response = True
+            added.append(b"transfer-encoding: chunked\r\n")
+        elif is_head and self._chunked:
+            added.append(b"transfer-encoding: chunked\r\n")
+        if exchange.expects_continue and not exchange.request_complete and not self._interim:
+            exchange.keep_alive = False
+        if not exchange.keep_alive:
+            added.append(b"connection: close\r\n")
+        fields = b"\r\n".join(map(b": ".join, headers)) + b"\r\n" if headers else b""
+        self._out.append(
+            b"%b%b%bx-envoy-upstream-service-time: %d\r\nserver: istio-envoy\r\n\r\n"
+            % (status_line(status), fields, b"".join(added), service)
+        )
+        if is_head:
+            # llhttp cannot know and would wait for a body. A new parser takes over for the next response.
+            self._complete = True
+
+    def _interim_response(self, exchange: Exchange, status: int) -> None:
+        """A 1xx. Only 100 is passed on; 101 without our asking, or no end of them, is an error."""
+        self._interim += 1
+        if status == 101 or self._interim > _MOST_INTERIM:
+            raise _Unwanted("an interim response that nobody asked for")
+        self._head_size = 0
+        if status == 100:
+            self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._gateway.counters.responses_1xx += 1
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._exchange
+        if self._complete or exchange is None:
+            self._surplus = True
+            return
+        exchange.bytes_sent += len(body)
+        if exchange.chunked_response:
+            self._out += (b"%x\r\n" % len(body), body, b"\r\n")
+        else:
+            self._out.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._in_head:
+            return  # an interim response
+        exchange = self._exchange
+        if not self._complete and exchange is not None:
+            self._complete = True
+            if exchange.chunked_response:
+                self._out.append(b"0\r\n\r\n")
+
+    # Ends
+
+    def _finish(self, exchange: Exchange) -> None:
+        """The response has been passed on whole."""
+        is_head = exchange.method == b"HEAD"
+        reusable = self._keep_alive and exchange.request_complete and not self._surplus and self._parser is not None
+        self._detach(exchange)
+        if not exchange.request_complete:
+            self._parser = None
+            self.transport.abortConnection()  # the rest of the request will never come
+        elif not reusable:
+            self.discard()
+        else:
+            if is_head:
+                self._parser = HttpResponseParser(self)
+            self._release()
+        exchange.completed()
+
+    def _release(self) -> None:
+        if self._host.retired:
+            self.discard()
+        else:
+            self._used = True
+            self._host.idle[self] = None
+
+    def _broken(self, exchange: Exchange) -> None:
+        """The endpoint does not speak HTTP as it should."""
+        # A response that is not streaming yet began in this very read, and nothing of it has been written.
+        written = self._streaming
+        self._detach(exchange)
+        self._out.clear()
+        self._parser = None
+        self.transport.abortConnection()
+        if written:
+            exchange.cut(b"upstream_reset_after_response_started{protocol_error}", b"UPE")
+        else:
+            exchange.response_begun = False
+            exchange.upstream_spoke_garbage()
+
+    def _detach(self, exchange: Exchange) -> None:
+        """Let go of the exchange and of everything that ties both transports together."""
+        self._exchange = None
+        self._host.active -= 1
+        if self._uploading:
+            self._uploading = False
+            self.transport.unregisterProducer()
+            exchange.connection.resumeProducing()
+        if self._streaming:
+            self._streaming = False
+            exchange.connection.transport.unregisterProducer()
+            if self._held_back:
+                self.resumeProducing()
+
+    # As a producer of response bodies, for the client's transport
+
+    def pauseProducing(self) -> None:
+        """The client's buffer is full."""
+        self._held_back = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The client's buffer is empty again."""
+        if self._held_back:
+            self._held_back = False
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The client's connection is gone; its own event says so to the exchange."""

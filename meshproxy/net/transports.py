@@ -1,0 +1,93 @@
+"""TCP transports that send at once.
+
+Twisted's transport puts each write into a buffer and asks the reactor for a "writable" event: two ``epoll_ctl`` calls
+and a turn of the loop for bytes that the socket would have taken right away. These send first and leave only what the
+socket refuses to Twisted's buffer, with its producers, half-closing and errors.
+
+Read sizes grow with the transfer: a connection that fills its read buffer gets a larger one for the next read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+
+_SMALL_READ = 64 * 1024
+_LARGE_READ = 1024 * 1024
+
+
+class _Lean:
+    """Mixed in before ``tcp.Connection``."""
+
+    # Of tcp.Connection:
+    socket: Any
+    connected: int
+    protocol: IProtocol
+    dataBuffer: bytes
+    _tempDataLen: int
+
+    _read_size = _SMALL_READ
+
+    def doRead(self) -> Exception | None:
+        """Read once and hand the bytes to the protocol; an exception tells the reactor to close."""
+        size = self._read_size
+        try:
+            data = self.socket.recv(size)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        got = len(data)
+        if got == size:
+            if size < _LARGE_READ:
+                self._read_size = size * 4
+        elif got < _SMALL_READ:
+            self._read_size = _SMALL_READ
+        self.protocol.dataReceived(data)
+        return None
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, or as much as the socket takes now and the rest when it can."""
+        if not self._tempDataLen and not self.dataBuffer and self.connected:
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                # Either full, or broken: then the reactor's own attempt finds out and closes properly.
+                sent = 0
+            if sent == len(data):
+                return
+            if sent:
+                data = data[sent:]
+        super().write(data)  # type: ignore[misc]
+
+    def writeSequence(self, iovec: Any) -> None:
+        """``write`` of all pieces at once."""
+        self.write(b"".join(iovec))
+
+
+class LeanServer(_Lean, tcp.Server):  # type: ignore[misc]
+    """The accepted side of a connection."""
+
+
+class LeanClient(_Lean, tcp.Client):  # type: ignore[misc]
+    """The connecting side of a connection."""
+
+
+def address_text(address: IAddress) -> tuple[bytes, bytes]:
+    """``(ip, ip:port)`` of a TCP address, IPv6 in brackets in the second; IPv4-mapped IPv6 counts as IPv4.
+
+    Both are empty for an address without IP.
+    """
+    host = getattr(address, "host", None)
+    port = getattr(address, "port", None)
+    if host is None or port is None:
+        return b"", b""
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    ip = host.encode("ascii")
+    return ip, (b"[%b]:%d" if b":" in ip else b"%b:%d") % (ip, port)

@@ -1,0 +1,122 @@
+"""Host state: what the process knows about an endpoint beyond its configuration.
+
+Rules: state is keyed by cluster name and ``ip:port``, never by a snapshot's objects, so a reload that leaves an
+endpoint in place leaves its connections and counts too. An endpoint that a new snapshot no longer has is *retired*: its
+idle connections close at once, busy ones when their exchange ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from meshproxy.interfaces import IObservesLoad
+from meshproxy.model import Cluster, Endpoint
+
+
+class IdleConnection(Protocol):
+    """A connection that waits in a host's pool."""
+
+    def send(self, exchange: Any) -> None:
+        """Carry an exchange; it is no longer in the pool."""
+
+    def discard(self) -> None:
+        """Close it; it is no longer in the pool."""
+
+
+class HostState:
+    """An endpoint at run time: requests in flight and idle connections, the most recently used last."""
+
+    __slots__ = ("active", "address", "idle", "key", "log_name", "port", "retired")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.address = endpoint.address
+        self.port = endpoint.port
+        self.key = endpoint.key
+        self.log_name = self.key.encode()
+        self.active = 0
+        self.idle: dict[IdleConnection, None] = {}
+        self.retired = False
+
+    def retire(self) -> None:
+        """Close what is idle and keep no connection any more."""
+        self.retired = True
+        while self.idle:
+            self.idle.popitem()[0].discard()
+
+
+class ClusterState:
+    """A cluster at run time: its present configuration and the state of its hosts."""
+
+    __slots__ = ("_by_key", "cluster", "hosts", "log_name", "name", "pick_with_load")
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.name = cluster.name
+        self.log_name = cluster.name.encode()
+        self._by_key: dict[str, HostState] = {}
+        self.update(cluster)
+
+    def update(self, cluster: Cluster) -> None:
+        """Take over a new configuration of the same cluster; hosts that stay keep their state."""
+        self.cluster = cluster
+        kept = {}
+        self.hosts: dict[Endpoint, HostState] = {}
+        for endpoint in cluster.endpoints:
+            key = endpoint.key
+            host = self._by_key.get(key)
+            if host is None:
+                host = HostState(endpoint)
+            kept[key] = self.hosts[endpoint] = host
+        for key, host in self._by_key.items():
+            if key not in kept:
+                host.retire()
+        self._by_key = kept
+        # None for most balancers, so that asking costs one comparison for each request.
+        self.pick_with_load = _load_pick(cluster)
+
+    def host(self, endpoint: Endpoint) -> HostState:
+        """The state of an endpoint; a retired one for an endpoint that is no longer configured."""
+        host = self.hosts.get(endpoint) or self._by_key.get(endpoint.key)
+        if host is None:
+            host = HostState(endpoint)
+            host.retired = True
+        return host
+
+    def active(self, endpoint: Endpoint) -> int:
+        """Requests in flight at an endpoint."""
+        return self.host(endpoint).active
+
+    def retire(self) -> None:
+        """The cluster is gone from the configuration."""
+        for host in self._by_key.values():
+            host.retire()
+
+
+_Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]
+
+
+def _load_pick(cluster: Cluster) -> _Pick | None:
+    observing = IObservesLoad(cluster.balancer, None)
+    return None if observing is None else observing.pick_with_load
+
+
+class Upstreams:
+    """The run-time state of all clusters of the present snapshot, by cluster name."""
+
+    def __init__(self) -> None:
+        self.clusters: dict[str, ClusterState] = {}
+
+    def update(self, clusters: Mapping[str, Cluster]) -> None:
+        """Take over a snapshot's clusters. States are kept by name; clusters that are gone are retired."""
+        states = {}
+        for name, cluster in clusters.items():
+            state = self.clusters.get(name)
+            if state is None:
+                state = ClusterState(cluster)
+            elif state.cluster is not cluster:
+                state.update(cluster)
+            states[name] = state
+        gone = [state for name, state in self.clusters.items() if name not in states]
+        self.clusters = states
+        for state in gone:
+            state.retire()
