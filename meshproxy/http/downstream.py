@@ -1,8 +1,8 @@
 """The client's side of a connection: requests in, in order; answers out, in the same order.
 
 Theory of operation. ``dataReceived`` feeds a ``RequestReader``, which makes an ``Exchange`` of each head and hands it
-its body. Nothing is sent while the reader reads: what a read brought is acted on afterwards, so that head and body leave
-together. Requests are answered one at a time. A client that pipelines is read no further while an answer is
+its body. Nothing is sent while the reader reads: what a read brought is acted on afterwards, so that head and body
+leave together. Requests are answered one at a time. A client that pipelines is read no further while an answer is
 outstanding, so at most one read's worth of requests waits in ``_waiting``.
 
 Reading stops for two reasons, each with a bit of its own in ``_paused``: pipelined requests are waiting, or the

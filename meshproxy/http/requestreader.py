@@ -5,8 +5,8 @@ one), of body pieces, and of the end of each request. It keeps no request and do
 
 Rules: framing is llhttp's business, which refuses all that is doubtful. A message is refused here when it is not
 HTTP/1.1, has no or more than one ``Host``, a transfer coding other than ``chunked``, a target that is no path, or is
-too large. Names are in lower case, repeated lines of a few headers are joined, what is hop-by-hop or not for clients to say
-is left out. Nothing behind a refused message is read.
+too large. Names are in lower case, repeated lines of a few headers are joined, what is hop-by-hop or not for clients to
+say is left out. Nothing behind a refused message is read.
 """
 
 from __future__ import annotations

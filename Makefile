@@ -1,0 +1,38 @@
+# Everything runs in .venv, which is made on the first call and made anew when what defines it changes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint format unit demo clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+test: lint unit ## Check the code and run the whole suite
+
+lint: $(INSTALLED) ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code and sort its imports
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+unit: $(INSTALLED) ## Run the suite; TESTS=tests.test_layers runs a part of it
+	$(BIN)/python tools/run_tests.py $(or $(TESTS),tests)
+
+demo: $(INSTALLED) ## Serve a sample mesh on loopback and show a sticky session
+	$(BIN)/python -m meshproxy.demo
+
+clean: ## Remove .venv and everything that was built
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt tools/make_venv
+	PYTHON=$(PYTHON) tools/make_venv $(VENV)
+	@touch $@
