@@ -37,7 +37,7 @@ class Diagnostic:
 
     ``message`` is one sentence without the place; ``hint`` may name what was probably meant; ``code`` is the code that
     ``istioctl analyze`` gives to the same finding, where it has one. ``location`` is None only where no file is
-    concerned.
+    concerned. ``excerpt`` is the source line of that place, for showing; empty where it is not at hand.
     """
 
     message: str
@@ -45,6 +45,7 @@ class Diagnostic:
     hint: str = ""
     severity: Severity = Severity.ERROR
     code: str = ""
+    excerpt: str = field(default="", eq=False, repr=False)
 
     def __str__(self) -> str:
         place = f"{self.location}: " if self.location is not None else ""
