@@ -1,0 +1,71 @@
+"""From a request to an endpoint: which destination, which hash, which endpoint at which try.
+
+Rules: pure. The data path and ``explain`` call the same functions; randomness and load are arguments. Source: Envoy's
+hash policies, weighted clusters and host selection on retries, as Istio configures them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import cast
+
+from meshproxy.hashing import mix
+from meshproxy.interfaces import IHashKey, ILoadBalancer, IObservesLoad, IRequest
+from meshproxy.model import Endpoint, WeightedDestination
+
+# A retry that avoids hosts asks the balancer for attempts 0 to this one.
+MOST_ATTEMPTS = 5
+
+
+def choose_destination(destinations: Sequence[WeightedDestination], random64: int) -> WeightedDestination:
+    """One of the destinations by weight, for an unsigned 64-bit random number. At least one weight is above 0."""
+    left = random64 % sum([destination.weight for destination in destinations])
+    for destination in destinations:
+        left -= destination.weight
+        if left < 0:
+            return destination
+    raise AssertionError("unreachable: the weights add up to more than the rest")
+
+
+def evaluate(policy: Sequence[IHashKey], request: IRequest) -> tuple[int | None, Sequence[bytes]]:
+    """The combined hash of a request's keys and the ``Set-Cookie`` values that the client has to get.
+
+    None: no key had a hash. A terminal key ends the evaluation once there is a hash, be it from a key before it.
+    """
+    total = None
+    cookies: Sequence[bytes] = ()
+    for key in policy:
+        found = key.evaluate(request)
+        if found is not None:
+            key_hash, cookie = found
+            total = key_hash if total is None else mix(total, key_hash)
+            if cookie is not None:
+                cookies = [*cookies, cookie]
+        if total is not None and key.terminal:
+            break
+    return total, cookies
+
+
+def choose(
+    balancer: ILoadBalancer, hash: int, tried: Collection[Endpoint], active: Callable[[Endpoint], int]
+) -> Endpoint | None:
+    """The endpoint for one try of a request; None only when the balancer has none.
+
+    ``tried``: endpoints that an earlier try of this request used and that this one avoids; empty at the first try and
+    where retries do not mind. The first untried one of attempts 0 to 5 is taken, the last of them if all were tried.
+    ``active``: the number of requests in flight at an endpoint.
+    """
+    pick = balancer.pick
+    if IObservesLoad.providedBy(balancer):  # a seventh of what adapting costs
+        pick_with_load = cast(IObservesLoad, balancer).pick_with_load
+
+        def pick(hash: int, attempt: int) -> Endpoint | None:
+            return pick_with_load(hash, attempt, active)
+
+    endpoint = pick(hash, 0)
+    if tried:
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            if endpoint is None or endpoint not in tried:
+                break
+            endpoint = pick(hash, attempt)
+    return endpoint

@@ -1,0 +1,118 @@
+"""``httpCookie``: the session is what a cookie says; with a ``ttl`` the client gets one if it has none.
+
+Lookup: the first piece with the cookie's name decides, even if it is empty, which counts as absent. Spaces before a
+name go, all others stay, and one pair of double quotes around a value goes; nothing is decoded.
+
+Generation: the value is the hash of the connection's two socket addresses, so all requests of a connection get the same
+one, and its own hash is what a request that brings it back will have. Source: ``hash_policy.cc`` and ``utility.cc`` of
+Envoy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from attrs import field, frozen
+from zope.interface import implementer
+
+from meshproxy.hashing import xxh64
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+from meshproxy.strategies.settings import name, text
+
+_SPACE = ord(" ")
+_SEMICOLON = ord(";")
+_QUOTE = b'"'
+
+
+@implementer(IHashKey)
+@frozen
+class CookieKey:
+    """``ttl`` None: a missing cookie is not made up for. 0 makes one for the browser's session.
+
+    ``attributes`` are pairs of name and value for the ``Set-Cookie`` line; a value may be empty.
+    """
+
+    name: str
+    ttl: timedelta | None = None
+    path: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+    terminal: bool = False
+    _found_by: bytes = field(init=False, repr=False, eq=False)
+    _line_start: bytes = field(init=False, repr=False, eq=False)
+    _line_end: bytes = field(init=False, repr=False, eq=False)
+
+    @_found_by.default
+    def _name_and_sign(self) -> bytes:
+        # Names that lookup's rules can never find are legal: the cookie is then set with each response.
+        findable = not self.name.startswith(" ") and "=" not in self.name and ";" not in self.name
+        return self.name.encode() + b"=" if findable else b""
+
+    @_line_start.default
+    def _before_value(self) -> bytes:
+        return self.name.encode() + b"=" + _QUOTE
+
+    @_line_end.default
+    def _after_value(self) -> bytes:
+        seconds = 0 if self.ttl is None else self.ttl // timedelta(seconds=1)
+        parts = [f"Max-Age={seconds}"] if seconds > 0 else []
+        if self.path:
+            parts.append(f"Path={self.path}")
+        parts += [f"{name}={value}" if value else name for name, value in self.attributes]
+        return _QUOTE + "".join(f"; {part}" for part in [*parts, "HttpOnly"]).encode()
+
+    def evaluate(self, request: IRequest) -> HashKey | None:
+        """See ``IHashKey``."""
+        value = self.lookup(request.header_values(b"cookie"))
+        if value:
+            return HashKey(xxh64(value))
+        if self.ttl is None:
+            return None
+        value = b"%016x" % xxh64(request.remote + request.local)
+        return HashKey(xxh64(value), self.set_cookie(value))
+
+    def lookup(self, lines: Iterable[bytes]) -> bytes | None:
+        """The cookie's value in the ``Cookie`` lines of a request; None if no line has it."""
+        found_by = self._found_by
+        for line in lines if found_by else ():
+            at = line.find(found_by)
+            while at >= 0:
+                before = at - 1
+                while before >= 0 and line[before] == _SPACE:
+                    before -= 1
+                if before < 0 or line[before] == _SEMICOLON:
+                    value = line[at + len(found_by) :].partition(b";")[0]
+                    quoted = len(value) > 1 and value.startswith(_QUOTE) and value.endswith(_QUOTE)
+                    return value[1:-1] if quoted else value
+                at = line.find(found_by, at + 1)
+        return None
+
+    def set_cookie(self, value: bytes) -> bytes:
+        """The ``Set-Cookie`` value that gives a client this cookie."""
+        return self._line_start + value + self._line_end
+
+
+def from_config(config: IConfig) -> CookieKey:
+    """From a mapping with ``name``, and if wanted ``ttl``, ``path`` and ``attributes``."""
+    fields = config.fields("name", "path", "ttl", "attributes")
+    if "name" not in fields:
+        config.fail("httpCookie needs a name")
+    return CookieKey(
+        name(fields["name"], "the cookie's name"),
+        fields["ttl"].duration(timedelta(0)) if "ttl" in fields else None,
+        text(fields["path"], "the cookie's path") if "path" in fields else "",
+        _attributes(fields["attributes"]) if "attributes" in fields else (),
+    )
+
+
+def _attributes(config: IConfig) -> tuple[tuple[str, str], ...]:
+    attributes: dict[str, str] = {}
+    for item in config.items():
+        fields = item.fields("name", "value")
+        if "name" not in fields:
+            item.fail("a cookie's attribute needs a name")
+        attribute = name(fields["name"], "the attribute's name")
+        if attribute in attributes:
+            fields["name"].fail(f"the cookie already has an attribute {attribute}")
+        attributes[attribute] = text(fields["value"], "the attribute's value") if "value" in fields else ""
+    return tuple(attributes.items())

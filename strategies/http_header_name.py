@@ -1,0 +1,41 @@
+"""``httpHeaderName``: the session is what a request header says.
+
+Values are hashed byte by byte as they will be sent to the endpoint. Several lines count as a set: they are sorted, then
+each is hashed with the hash before it as its seed, so their order of arrival does not matter. A header that is there
+but empty has a hash. Source: ``hash_policy.cc`` of Envoy.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from zope.interface import implementer
+
+from meshproxy.hashing import chain, xxh64
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+from meshproxy.strategies.settings import name
+
+
+@implementer(IHashKey)
+@frozen
+class HeaderKey:
+    """``header`` is a name in any case; ``host``, ``:authority``, ``:path``, ``:method`` and ``:scheme`` work too."""
+
+    header: str
+    terminal: bool = False
+    _name: bytes = field(init=False, repr=False, eq=False)
+
+    @_name.default
+    def _lower_name(self) -> bytes:
+        return self.header.encode().lower()
+
+    def evaluate(self, request: IRequest) -> HashKey | None:
+        """See ``IHashKey``."""
+        values = request.header_values(self._name)
+        if not values:
+            return None
+        return HashKey(xxh64(values[0]) if len(values) == 1 else chain(sorted(values)))
+
+
+def from_config(config: IConfig) -> HeaderKey:
+    """From the header's name."""
+    return HeaderKey(name(config, "httpHeaderName"))

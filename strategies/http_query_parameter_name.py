@@ -1,0 +1,45 @@
+"""``httpQueryParameterName``: the session is what a parameter of the query says.
+
+Nothing is decoded: ``+`` is a plus, ``%41`` is three characters, names are case-sensitive and only ``&`` separates. The
+first parameter of that name decides; without ``=`` its value is empty, and an empty value has a hash. Source:
+``hash_policy.cc`` and ``utility.cc`` of Envoy.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from zope.interface import implementer
+
+from meshproxy.hashing import xxh64
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+from meshproxy.strategies.settings import name
+
+
+@implementer(IHashKey)
+@frozen
+class QueryParameterKey:
+    """``parameter`` is compared byte by byte."""
+
+    parameter: str
+    terminal: bool = False
+    _name: bytes = field(init=False, repr=False, eq=False)
+
+    @_name.default
+    def _encoded_name(self) -> bytes:
+        return self.parameter.encode()
+
+    def evaluate(self, request: IRequest) -> HashKey | None:
+        """See ``IHashKey``."""
+        name = self._name
+        path = request.path
+        if name in path:  # most requests that lack the parameter end here
+            for piece in path.partition(b"?")[2].split(b"&"):
+                found, _, value = piece.partition(b"=")
+                if found == name:
+                    return HashKey(xxh64(value))
+        return None
+
+
+def from_config(config: IConfig) -> QueryParameterKey:
+    """From the parameter's name."""
+    return QueryParameterKey(name(config, "httpQueryParameterName"))

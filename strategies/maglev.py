@@ -1,0 +1,149 @@
+"""``maglev``: a table of prime size that the endpoints fill in turns, each along a permutation of its own.
+
+Lookup is one remainder; loads are more even than on a ring, and a change of endpoints moves few other sessions. The
+order in which endpoints are configured does not matter. Source: ``maglev_lb.cc`` of Envoy, whose rounding is part of
+the result; the scheme is Google's (Eisenbud et al., NSDI 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isqrt
+
+from attrs import frozen
+from zope.interface import implementer
+
+from meshproxy.hashing import MASK, xxh64
+from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.model import Endpoint
+from meshproxy.strategies import shares
+
+TABLE_SIZE = 65537
+LARGEST_TABLE = 5_000_010
+
+
+def is_prime(number: int) -> bool:
+    """Whether Istio takes a table size for a prime, which it does with 1."""
+    return number in (1, 2) or (number % 2 == 1 and all(number % odd for odd in range(3, isqrt(number) + 1, 2)))
+
+
+def build_table(hosts: Sequence[tuple[str, float]], size: int = TABLE_SIZE) -> list[int]:
+    """The table for host keys with their shares: for each slot a host's index. Empty without hosts."""
+    if not hosts:
+        return []
+    order = sorted(range(len(hosts)), key=lambda index: hosts[index][0].encode())
+    share_of = [hosts[index][1] for index in order]
+    most = max(share_of)
+    keys = [hosts[index][0].encode() for index in order]
+    slots = [xxh64(key) % size for key in keys]
+    skips = [xxh64(key, 1) % max(size - 1, 1) + 1 for key in keys]
+    targets = [0.0] * len(order)
+    table = [-1] * size
+    left = size
+    # In each turn hosts act in the order of their keys. Most hosts act again in the next turn, the others are kept by
+    # the turn in which they do, so that the time to build depends on the size alone.
+    following = list(range(len(order)))
+    later: dict[int, list[int]] = {}
+    turn = 0
+    while True:
+        turn += 1
+        acting, following = following, []
+        if turn in later:
+            acting = sorted(acting + later.pop(turn))
+        for host in acting:
+            slot, skip = slots[host], skips[host]
+            while table[slot] >= 0:
+                slot += skip
+                if slot >= size:
+                    slot -= size
+            table[slot] = order[host]
+            left -= 1
+            if left == 0:
+                return table
+            slots[host] = slot
+            target = targets[host] = targets[host] + most
+            share = share_of[host]
+            if (turn + 1) * share >= target:
+                following.append(host)
+            else:
+                later.setdefault(_turn_to_reach(target, share), []).append(host)
+
+
+def _turn_to_reach(target: float, share: float) -> int:
+    """The first turn for which ``turn * share`` is not below the target, in doubles."""
+    turn = max(0, int(target / share) - 1)
+    while turn * share < target:
+        turn += 1
+    return turn
+
+
+@implementer(ILoadBalancer, IDescribes)
+class Maglev:
+    """A load balancer on a Maglev table."""
+
+    __slots__ = ("_endpoints", "_facts", "_size", "_table")
+    uses_hash = True
+
+    def __init__(self, hosts: Sequence[tuple[Endpoint, float]], size: int) -> None:
+        owners = build_table([(endpoint.key, share) for endpoint, share in hosts], size)
+        self._endpoints = [endpoint for endpoint, _ in hosts]
+        counts = [0] * len(hosts)
+        for owner in owners:
+            counts[owner] += 1
+        table: list[Endpoint | None] = [self._endpoints[owner] for owner in owners]
+        self._table = table or [None]
+        self._size = len(self._table)
+        self._facts = {
+            "table_size": size,
+            "min_entries_per_host": min(counts, default=0),
+            "max_entries_per_host": max(counts, default=0),
+        }
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        """See ``ILoadBalancer``. The first further attempt inverts the hash, later ones count down from there."""
+        return self._table[(hash ^ (MASK + 1 - attempt) if attempt else hash) % self._size]
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        """See ``ILoadBalancer``. Endpoints without a slot in a small table come last."""
+        seen: dict[Endpoint, None] = {}
+        # The attempts up to a power of two visit that many neighbouring hashes, so all slots are seen by then.
+        for attempt in range((1 << self._size.bit_length()) + 1):
+            if len(seen) == len(self._endpoints):
+                return
+            endpoint = self.pick(hash, attempt)
+            if endpoint is not None and endpoint not in seen:
+                seen[endpoint] = None
+                yield endpoint
+        for endpoint in self._endpoints:
+            if endpoint not in seen:
+                yield endpoint
+
+    def describe(self) -> Mapping[str, object]:
+        """See ``IDescribes``: the size of the table, and the fewest and most slots of an endpoint."""
+        return dict(self._facts)
+
+
+@implementer(ILoadBalancerBuilder)
+@frozen
+class MaglevBuilder:
+    """``table_size`` is a prime."""
+
+    table_size: int = TABLE_SIZE
+
+    def build(self, endpoints: Sequence[Endpoint]) -> Maglev:
+        """See ``ILoadBalancerBuilder``."""
+        return Maglev(shares.of_endpoints(endpoints), self.table_size)
+
+
+def from_config(config: IConfig | None) -> MaglevBuilder:
+    """From a mapping with ``tableSize``, which Istio requires although Envoy has a default for it."""
+    if config is None:
+        return MaglevBuilder()
+    hint = f"Envoy's default is {TABLE_SIZE}"
+    size = config.fields("tableSize").get("tableSize")
+    if size is None:
+        config.fail("maglev needs a tableSize, a prime number", hint)
+    number = size.integer(1, LARGEST_TABLE)
+    if not is_prime(number):
+        size.fail(f"tableSize must be a prime number, {number} is not", hint)
+    return MaglevBuilder(number)

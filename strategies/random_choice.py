@@ -1,0 +1,50 @@
+"""``RANDOM``: any endpoint, each as likely as the others whatever its weight. Source: ``random_lb.cc`` of Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+from zope.interface import implementer
+
+from meshproxy.hashing import vary
+from meshproxy.interfaces import IConfig, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.model import Endpoint
+from meshproxy.strategies.draws import drawn
+from meshproxy.strategies.settings import nothing
+
+
+@implementer(ILoadBalancer)
+class RandomChoice:
+    """Takes the random number that comes with each pick as it is."""
+
+    __slots__ = ("_endpoints",)
+    uses_hash = False
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = list(endpoints)
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        """See ``ILoadBalancer``. Attempts are independent of each other."""
+        endpoints = self._endpoints
+        return endpoints[vary(hash, attempt) % len(endpoints)] if endpoints else None
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        """See ``ILoadBalancer``."""
+        return drawn(self._endpoints, hash)
+
+
+@implementer(ILoadBalancerBuilder)
+@frozen
+class RandomChoiceBuilder:
+    """There is nothing to set."""
+
+    def build(self, endpoints: Sequence[Endpoint]) -> RandomChoice:
+        """See ``ILoadBalancerBuilder``."""
+        return RandomChoice(endpoints)
+
+
+def from_config(config: IConfig | None) -> RandomChoiceBuilder:
+    """There are no settings."""
+    nothing(config)
+    return RandomChoiceBuilder()

@@ -1,0 +1,80 @@
+"""``ROUND_ROBIN``: endpoints in turn, in proportion to their weights.
+
+The start is random, and equal endpoints keep their position over a rebuild. Endpoints of different weights go by
+earliest deadline first; that order starts anew when they change. Source: ``round_robin_lb.cc`` of Envoy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+
+from attrs import field, frozen
+from zope.interface import implementer
+
+from meshproxy.interfaces import IConfig, IContinues, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.model import Endpoint
+from meshproxy.strategies.edf import Rotation
+from meshproxy.strategies.settings import nothing
+
+
+@implementer(ILoadBalancer, IContinues)
+class RoundRobin:
+    """``seed`` is an unsigned 64-bit number that sets the phase."""
+
+    __slots__ = ("_endpoints", "_index", "_rotation", "_seed")
+    uses_hash = False
+
+    def __init__(self, endpoints: Sequence[Endpoint], seed: int) -> None:
+        self._endpoints = list(endpoints)
+        self._start(seed, seed)
+
+    def _start(self, seed: int, index: int) -> None:
+        self._seed = seed
+        self._index = index
+        weights = [endpoint.weight for endpoint in self._endpoints]
+        self._rotation = Rotation(weights, seed) if len(set(weights)) > 1 else None
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        """See ``ILoadBalancer``. Each call is a turn, a further attempt's too."""
+        endpoints = self._endpoints
+        if self._rotation is not None:
+            return endpoints[self._rotation.pick()]
+        if not endpoints:
+            return None
+        index = self._index
+        self._index = index + 1
+        return endpoints[index % len(endpoints)]
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        """See ``ILoadBalancer``: in the order of their next turns."""
+        count = len(self._endpoints)
+        if self._rotation is not None:
+            order = list(self._rotation.upcoming())
+        else:
+            order = [(self._index + step) % count for step in range(count)]
+        for index in order:
+            yield self._endpoints[index]
+
+    def continue_from(self, previous: ILoadBalancer) -> None:
+        """See ``IContinues``."""
+        if isinstance(previous, RoundRobin):
+            self._start(previous._seed, previous._index)
+
+
+@implementer(ILoadBalancerBuilder)
+@frozen
+class RoundRobinBuilder:
+    """``getrandbits`` is the source of phases; it does not count when builders are compared."""
+
+    getrandbits: Callable[[int], int] = field(eq=False, repr=False)
+
+    def build(self, endpoints: Sequence[Endpoint]) -> RoundRobin:
+        """See ``ILoadBalancerBuilder``."""
+        return RoundRobin(endpoints, self.getrandbits(64))
+
+
+def from_config(config: IConfig | None) -> RoundRobinBuilder:
+    """There are no settings."""
+    nothing(config)
+    return RoundRobinBuilder(Random().getrandbits)

@@ -1,0 +1,21 @@
+"""Slow start: the factor by which a new host's weight is reduced.
+
+Source: ``load_balancer_impl.cc`` of Envoy (``applySlowStartFactor``).
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def factor(age_ms: float, window_ms: float, aggression: float = 1.0, minimum_percent: float = 10.0) -> float:
+    """The factor, at most 1, for a host that has been in service for ``age_ms`` milliseconds.
+
+    ``aggression`` above 1 gives the host more in the first part of the window; what is no positive number counts as 1.
+    """
+    if age_ms >= window_ms:
+        return 1.0
+    if math.isnan(aggression) or aggression <= 0:
+        aggression = 1.0
+    elapsed: float = max(1.0, age_ms) / window_ms
+    return max(math.pow(elapsed, 1.0 / aggression), minimum_percent / 100)

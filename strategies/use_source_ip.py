@@ -1,0 +1,31 @@
+"""``useSourceIp``: the session is the client's address, without port.
+
+Which address that is where other proxies stand in front is decided before a strategy sees the request. Source:
+``hash_policy.cc`` of Envoy.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+from zope.interface import implementer
+
+from meshproxy.hashing import xxh64
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+
+
+@implementer(IHashKey)
+@frozen
+class SourceIpKey:
+    """Hashes the text of the trusted client address."""
+
+    terminal: bool = False
+
+    def evaluate(self, request: IRequest) -> HashKey | None:
+        """See ``IHashKey``. None for a peer that has no IP."""
+        address = request.source_ip
+        return HashKey(xxh64(address)) if address else None
+
+
+def from_config(config: IConfig) -> SourceIpKey | None:
+    """From a boolean; ``false`` means no key."""
+    return SourceIpKey() if config.boolean() else None
