@@ -1,0 +1,240 @@
+"""From YAML events to values with their places, without recursion and without PyYAML's guesses.
+
+Rules, where they are not YAML's own:
+
+- Nesting and what aliases expand to are bounded. An alias is the same object as its anchor, so a small file can stand
+  for a tree that nobody can walk; what a file spells out is never limited.
+- Keys are strings. An unquoted number or boolean is the key that it becomes in JSON; null, lists and mappings are
+  errors.
+- Duplicate keys are errors. Merge keys (``<<``) are expanded: a mapping's own keys win, then those of earlier merges.
+- ``[1.2.3.4, 2001:db8::]`` is a list of two strings, as in Go, though libyaml refuses it.
+- Tags are those of YAML's core schema; others are errors.
+
+Errors that do not make the rest of a document meaningless are noted and the reading goes on, so that a user sees all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import yaml
+from attrs import define
+
+from meshproxy.config.findings import Findings
+from meshproxy.config.nodes import Entries, Items, Text, Value
+from meshproxy.config.scalars import key_text, resolve
+from meshproxy.config.yamlerrors import DEPTH, EXPANSION, TOO_DEEP, TOO_MANY
+from meshproxy.errors import Location
+
+_CORE = "tag:yaml.org,2002:"
+_SCALAR_TAGS = {
+    "!": "str",
+    _CORE + "str": "str",
+    _CORE + "timestamp": "str",  # Go hands on the text
+    _CORE + "int": "int",
+    _CORE + "float": "float",
+    _CORE + "bool": "bool",
+    _CORE + "null": "null",
+}
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),)}
+# The last colon of an IPv6 address in a flow collection, and the character that libyaml gets to see in its place. Both
+# are one character, so that columns are right.
+_LAST_COLON = re.compile(r"(?<=[0-9A-Fa-f]:):(?=[,\]}])")
+_STAND_IN = "\ue000"
+_Loader: type[yaml.CSafeLoader] | type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@define(eq=False, weakref_slot=False)
+class _Open:
+    """A list or mapping whose end has not been seen."""
+
+    value: Items | Entries
+    anchor: str | None
+    key: Text | None = None
+    merges: list[Value] | None = None
+
+
+class Composer:
+    """Composes the documents of one text."""
+
+    def __init__(self, name: str, findings: Findings, first_line: int = 0) -> None:
+        """``first_line`` is the line of file ``name``, counted from 0, with which the text begins."""
+        self._name = name
+        self._findings = findings
+        self._first = first_line + 1
+        self._spelled = self._expanded = self._stand_ins = 0
+        self._anchors: dict[str, Value | None] = {}
+        self._stack: list[_Open] = []
+        self._root: Value | None = None
+
+    def documents(self, text: str) -> Iterator[Value]:
+        """The root of each document, empty documents (a null) included.
+
+        Raises ``yaml.YAMLError`` at the first syntax error, and where a document is too deep or expands too much, after
+        the documents before it.
+        """
+        if _STAND_IN not in text:
+            text, self._stand_ins = _LAST_COLON.subn(_STAND_IN, text)
+        loader = _Loader(text)
+        try:
+            while (event := loader.get_event()) is not None:
+                kind = type(event)
+                if kind is yaml.DocumentStartEvent:
+                    self._start_document()
+                elif kind is yaml.DocumentEndEvent:
+                    if self._root is not None:
+                        yield self._root
+                else:
+                    self._take(event)
+        finally:
+            loader.dispose()
+
+    def _start_document(self) -> None:
+        self._anchors = {}
+        self._stack = []
+        self._root = None
+
+    def _take(self, event: yaml.Event) -> None:
+        self._spelled += 1
+        if isinstance(event, yaml.ScalarEvent):
+            tag = ("" if event.implicit[0] else "str") if event.tag is None else self._scalar_tag(event)
+            text = event.value.replace(_STAND_IN, ":") if self._stand_ins else event.value
+            self._add(Text(*self._at(event), text, tag), event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._close()
+        elif isinstance(event, yaml.MappingStartEvent):
+            self._open(Entries(*self._at(event), {}), event, "map")
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._open(Items(*self._at(event), []), event, "seq")
+        elif isinstance(event, yaml.AliasEvent):
+            self._add_alias(event)
+
+    def _open(self, value: Items | Entries, event: yaml.CollectionStartEvent, tag: str) -> None:
+        if len(self._stack) >= DEPTH:
+            raise _stop(TOO_DEEP, event)
+        if event.tag is not None and event.tag not in (_CORE + tag, "!"):
+            self._refuse_tag(event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        self._stack.append(_Open(value, event.anchor))
+
+    def _close(self) -> None:
+        done = self._stack.pop()
+        if done.merges and isinstance(done.value, Entries):
+            self._merge(done.value, done.merges)
+        self._add(done.value, done.anchor)
+
+    def _add_alias(self, event: yaml.AliasEvent) -> None:
+        name = event.anchor or ""
+        value = self._anchors.get(name)
+        if value is None:
+            if name in self._anchors:
+                self._error(event, f"the alias *{name} stands within its own anchor")
+            else:
+                hint = f'if no alias is meant, put it in quotes: "*{name}"'
+                self._error(event, f"the alias *{name} has no anchor &{name} before it", hint)
+            self._add(Text(*self._at(event), "", "str"), None)
+            return
+        self._expanded += value.size
+        if self._expanded > EXPANSION + self._spelled:
+            raise _stop(TOO_MANY, event)
+        if len(self._stack) + value.height > DEPTH:
+            raise _stop(TOO_DEEP, event)
+        self._add(value, None)
+
+    def _add(self, value: Value, anchor: str | None) -> None:
+        """Put a complete value into what is open."""
+        if anchor is not None:
+            self._anchors[anchor] = value
+        if not self._stack:
+            self._root = value
+            return
+        parent = self._stack[-1]
+        container = parent.value
+        if isinstance(container, Items):
+            container.items.append(value)
+            _grow(container, value)
+        elif parent.key is None:
+            parent.key = self._key(value)
+        else:
+            self._add_entry(container, parent, value)
+
+    def _key(self, value: Value) -> Text:
+        """The key as a string, at its place; as it is if it is the key of a merge."""
+        if isinstance(value, Text):
+            text = value.text if value.tag == "str" else key_text(value.text)
+            if text == value.text:
+                return value
+            if text is not None:
+                return Text(value.line, value.column, text, "str")
+        kind = "null" if isinstance(value, Text) else "a list" if isinstance(value, Items) else "a mapping"
+        hint = "put it in quotes" if kind == "null" else "a value that starts with '[' or '{' has to be in quotes"
+        self._findings.error(self._place(value), f"a key must be a string, not {kind}", hint)
+        return Text(value.line, value.column, "", "null")
+
+    def _add_entry(self, container: Entries, parent: _Open, value: Value) -> None:
+        key, parent.key = parent.key, None
+        assert key is not None
+        if key.tag == "null":
+            return
+        if key.tag == "" and key.text == "<<":
+            parent.merges = [*(parent.merges or ()), value]
+            return
+        if key.text not in container.entries:
+            container.entries[key.text] = (key.line, key.column, value)
+            _grow(container, value)
+            return
+        line, column, _ = container.entries[key.text]
+        where = f"line {line}" if line != key.line else f"column {column} of the same line"
+        self._findings.error(self._place(key), f"duplicate key {key.text!r}: it is already in {where}")
+
+    def _merge(self, container: Entries, merges: list[Value]) -> None:
+        for merged in merges:
+            for source in merged.items if isinstance(merged, Items) else [merged]:
+                if not isinstance(source, Entries):
+                    message = "the value of << must be an alias of a mapping, or a list of such aliases"
+                    self._findings.error(self._place(source), message)
+                    continue
+                for key, entry in source.entries.items():
+                    if key not in container.entries:
+                        container.entries[key] = entry
+                        _grow(container, entry[2])
+
+    def _scalar_tag(self, event: yaml.ScalarEvent) -> str:
+        tag = _SCALAR_TAGS.get(event.tag or "")
+        if tag is None:
+            self._refuse_tag(event)
+            return "str"
+        if tag in _TYPES:
+            value = resolve(event.value)
+            if not isinstance(value, _TYPES[tag]) or (tag != "bool" and isinstance(value, bool)):
+                self._error(event, f"{event.value!r} does not fit its tag !!{tag}")
+                return "str"
+        return tag
+
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        tag = (event.tag or "").replace(_CORE, "!!")
+        self._error(event, f"the tag {tag} has no meaning here", "a value that starts with '!' has to be in quotes")
+
+    def _error(self, event: yaml.Event, message: str, hint: str = "") -> None:
+        self._findings.error(Location(self._name, *self._at(event)), message, hint)
+
+    def _at(self, event: yaml.Event) -> tuple[int, int]:
+        mark = event.start_mark
+        assert mark is not None
+        return self._first + mark.line, mark.column + 1
+
+    def _place(self, value: Value) -> Location:
+        return Location(self._name, value.line, value.column)
+
+
+def _grow(container: Items | Entries, value: Value) -> None:
+    container.size += value.size
+    if value.height >= container.height:
+        container.height = value.height + 1
+
+
+def _stop(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    # The stubs know only one of the two kinds of mark.
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]

@@ -1,0 +1,59 @@
+"""The findings of one load, collected so that a user sees all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+from attrs import define, field
+
+from meshproxy.errors import ConfigError, Diagnostic, Location, Severity
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@define
+class Findings:
+    """Errors and warnings in the order in which they were found."""
+
+    diagnostics: list[Diagnostic] = field(factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the load has failed."""
+        return any(diagnostic.severity is Severity.ERROR for diagnostic in self.diagnostics)
+
+    def error(self, location: Location | None, message: str, hint: str = "") -> None:
+        """Note what stops the load."""
+        self.diagnostics.append(Diagnostic(message, location, hint))
+
+    def warning(self, location: Location | None, message: str, hint: str = "", code: str = "") -> None:
+        """Note what loads, but hardly as it was meant."""
+        self.diagnostics.append(Diagnostic(message, location, hint, Severity.WARNING, code))
+
+    def attempt(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        """What ``function`` returns; None when it raises ``ConfigError``, whose diagnostics are then collected."""
+        try:
+            return function(*args, **kwargs)
+        except ConfigError as error:
+            self.diagnostics.extend(error.diagnostics)
+            return None
+
+    def raise_if_errors(self) -> None:
+        """Raise ``ConfigError`` with all errors *and* warnings, in order of place, if there is any error."""
+        if self.has_errors:
+            raise ConfigError(in_order(self.diagnostics))
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Sorted by file, line and column, those without a place first; what was found twice is there once.
+
+    The same finding comes twice where aliases put one piece of a file at several places of the document.
+    """
+    return sorted(dict.fromkeys(diagnostics), key=_place)
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    location = diagnostic.location
+    return ("", 0, 0) if location is None else (location.file, location.line, location.column)
