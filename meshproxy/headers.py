@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 # Repeated lines of these request headers are one value, joined by "," without a blank, as soon as they are read.
-# Source: observed on Envoy 1.40, which keeps them as single-valued inline headers. Some x-envoy-* names are missing here
-# because a gateway never takes them from a client.
+# Source: observed on Envoy 1.40, which keeps them as single-valued inline headers. Some x-envoy-* names are missing
+# here because a gateway never takes them from a client.
 JOINED_HEADERS = frozenset(
     {
         b"accept",
