@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from meshproxy.interfaces import IObservesLoad
+from twisted.logger import Logger
+
+from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
 from meshproxy.model import Cluster, Endpoint
+
+_log = Logger()
 
 
 class IdleConnection(Protocol):
@@ -54,10 +58,17 @@ class ClusterState:
         self.name = cluster.name
         self.log_name = cluster.name.encode()
         self._by_key: dict[str, HostState] = {}
-        self.update(cluster)
+        self._take_over(cluster)
 
     def update(self, cluster: Cluster) -> None:
-        """Take over a new configuration of the same cluster; hosts that stay keep their state."""
+        """Take over a new configuration of the same cluster; hosts that stay keep their state.
+
+        So does a balancer that was rebuilt and can continue from the one that it replaces.
+        """
+        _continue(self.name, self.cluster.balancer, cluster.balancer)
+        self._take_over(cluster)
+
+    def _take_over(self, cluster: Cluster) -> None:
         self.cluster = cluster
         kept = {}
         self.hosts: dict[Endpoint, HostState] = {}
@@ -90,6 +101,17 @@ class ClusterState:
         """The cluster is gone from the configuration."""
         for host in self._by_key.values():
             host.retire()
+
+
+def _continue(cluster: str, old: ILoadBalancer, new: ILoadBalancer) -> None:
+    """Hand the phase of a balancer on to the one that replaces it."""
+    continuing = None if new is old else IContinues(new, None)
+    if continuing is None:
+        return
+    try:
+        continuing.continue_from(old)
+    except Exception:  # noqa: BLE001 - a strategy that fails here starts afresh; the installation goes on
+        _log.failure("The load balancer of cluster {cluster} could not continue from the old one", cluster=cluster)
 
 
 _Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]

@@ -1,0 +1,105 @@
+"""The process's figures for Prometheus, collected when they are asked for.
+
+Names follow https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what only rises.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+from twisted.copyright import version as twisted_version
+
+from meshproxy import __version__
+from meshproxy.http.counters import Counters
+from meshproxy.service import MeshService
+
+_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+_HELP = {
+    "access_log_dropped_total": "Access log lines that could not be written.",
+    "bytes_received_total": "Bytes of request bodies received from clients.",
+    "bytes_sent_total": "Bytes of response bodies sent to clients.",
+    "connections_active": "Client connections that are open.",
+    "connections_total": "Client connections accepted.",
+    "local_replies_total": "Responses that the gateway made itself.",
+    "protocol_errors_total": "Messages from clients or endpoints that are not valid HTTP.",
+    "requests_active": "Requests under way.",
+    "requests_total": "Requests begun.",
+    "strategy_errors_total": "Requests that failed because a load-balancing strategy raised an error.",
+    "upstream_connect_failures_total": "Connections to endpoints that could not be made.",
+    "upstream_connections_active": "Connections to endpoints that are open.",
+    "upstream_connections_total": "Connections to endpoints that were made.",
+    "upstream_replays_total": "Requests repeated because an endpoint had closed a kept-alive connection.",
+    "upstream_retries_total": "Further tries after a failed connection.",
+}
+
+
+class MeshCollector(Collector):
+    """The figures of one service; what the data path counts keeps its name behind ``meshproxy_``."""
+
+    def __init__(self, service: MeshService) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``prometheus_client.registry.Collector``."""
+        yield from _counted(self._service.gateway.counters)
+        yield from self._configuration()
+        yield GaugeMetricFamily("meshproxy_ready", "1 while requests are served.", float(self._service.ready))
+        yield GaugeMetricFamily("meshproxy_listeners", "Ports that are open.", len(self._service.ports.open_ports))
+        build = GaugeMetricFamily(
+            "meshproxy_build_info", "What is running; always 1.", labels=["version", "twisted", "python"]
+        )
+        build.add_metric([__version__, twisted_version, platform.python_version()], 1)
+        yield build
+
+    def _configuration(self) -> Iterator[Metric]:
+        reload = self._service.reload
+        yield GaugeMetricFamily(
+            "meshproxy_config_last_reload_successful",
+            "1 if the files as they were last read are what is served.",
+            float(reload.last_error is None),
+        )
+        yield GaugeMetricFamily(
+            "meshproxy_config_last_reload_success_timestamp_seconds",
+            "When the configuration that is served was installed, in Unix time.",
+            reload.last_success_at or 0,
+        )
+        yield GaugeMetricFamily("meshproxy_config_generation", "Configurations installed so far.", reload.generation)
+        reloads = CounterMetricFamily("meshproxy_config_reloads", "Reloads by how they ended.", labels=["result"])
+        for result, number in reload.results.items():
+            reloads.add_metric([result.value], number)
+        yield reloads
+        info = GaugeMetricFamily(
+            "meshproxy_config_info", "The digest of the files that are served; always 1.", labels=["digest"]
+        )
+        if reload.snapshot is not None:
+            info.add_metric([reload.snapshot.digest], 1)
+            warnings = len(reload.snapshot.warnings)
+            yield GaugeMetricFamily("meshproxy_config_warnings", "Warnings of what is served.", warnings)
+        yield info
+
+
+def _counted(counters: Counters) -> Iterator[Metric]:
+    responses = CounterMetricFamily(
+        "meshproxy_responses", "Responses completed, by class of status.", labels=["code_class"]
+    )
+    for name in counters.__slots__:
+        value = getattr(counters, name)
+        if name.startswith("responses_"):
+            continue
+        family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+        yield family("meshproxy_" + name, _HELP.get(name, name.replace("_", " ")), value)
+    for code_class in _CLASSES:
+        responses.add_metric([code_class], getattr(counters, "responses_" + code_class))
+    yield responses
+
+
+def registry_for(service: MeshService) -> CollectorRegistry:
+    """A registry with the figures of the service and of its process (memory, CPU, descriptors)."""
+    registry = CollectorRegistry()
+    registry.register(MeshCollector(service))
+    ProcessCollector(registry=registry)
+    return registry

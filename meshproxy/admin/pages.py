@@ -1,0 +1,190 @@
+"""The pages of the admin server.
+
+Rules: pages answer GET and HEAD, what changes something answers POST; everything else is 405. Nothing tells the version
+but the metrics page. On a loopback address a request must name a loopback host: a page of another site that a browser
+shows on this machine could otherwise reach the server under a name of its own (DNS rebinding). A POST that such a page
+sends straight to the address is told by its ``Origin``.
+"""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from meshproxy.admin.metrics import registry_for
+from meshproxy.reload import Outcome, Result
+from meshproxy.service import MeshService
+
+_STATUS = {Result.INSTALLED: 200, Result.UNCHANGED: 200, Result.FAILED: 422, Result.STOPPED: 503}
+_PLAIN = b"text/plain; charset=utf-8"
+
+_log = Logger()
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether a host without port is ``localhost`` or a loopback IP."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_of(authority: bytes) -> str:
+    """The host of ``host[:port]``, IPv6 without brackets; empty when it is none."""
+    try:
+        return urlsplit("//" + authority.decode("ascii")).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _plain(request: Request, status: int, text: str) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"content-type", _PLAIN)
+    return text.encode()
+
+
+class _Page(Resource):
+    """Refuses what no page answers."""
+
+    isLeaf = True
+    methods: tuple[bytes, ...] = (b"GET", b"HEAD")
+    summary = ""
+
+    def render(self, request: Request) -> Any:
+        request.setHeader(b"server", b"meshproxy")
+        request.setHeader(b"cache-control", b"no-store")
+        refusal = self._refusal(request)
+        if refusal:
+            return _plain(request, 403, refusal + "\n")
+        if request.postpath:
+            return _plain(request, 404, "no such page\n")
+        if request.method not in self.methods:
+            request.setHeader(b"allow", b", ".join(self.methods))
+            return _plain(request, 405, "method not allowed\n")
+        body = self.answer(request)
+        if request.method == b"HEAD":
+            request.setHeader(b"content-length", b"%d" % len(body))
+            return b""
+        return body
+
+    def _refusal(self, request: Request) -> str:
+        site = request.site
+        return site.refusal(request) if isinstance(site, AdminSite) else ""
+
+    def answer(self, request: Request) -> Any:
+        """The body, or ``NOT_DONE_YET``."""
+        return _plain(request, 404, "no such page\n")
+
+
+class _Ready(_Page):
+    """200 while requests are served; 503 before, and while what is under way is served to its end."""
+
+    summary = "GET   whether requests are served: 200, else 503"
+
+    def __init__(self, service: MeshService) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._service = service
+
+    def answer(self, request: Request) -> bytes:
+        return _plain(request, 200, "ready\n") if self._service.ready else _plain(request, 503, "not ready\n")
+
+
+class _Metrics(_Page):
+    summary = "GET   figures for Prometheus"
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._registry = registry
+
+    def answer(self, request: Request) -> bytes:
+        encode, content_type = choose_encoder((request.getHeader(b"accept") or b"").decode("latin-1"))
+        request.setHeader(b"content-type", content_type.encode("ascii"))
+        body: bytes = encode(self._registry)
+        return body
+
+
+class _Reload(_Page):
+    """Asks for a reload and answers how it ended: 200, or 422 with all findings."""
+
+    summary = "POST  read the configuration anew and tell how that ended"
+    methods = (b"POST",)
+
+    def __init__(self, service: MeshService) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._service = service
+
+    def answer(self, request: Request) -> int:
+        gone: list[Failure] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        def tell(outcome: Outcome) -> None:
+            if gone:
+                return
+            status = {"result": outcome.result.value, "generation": self._service.reload.generation}
+            if outcome.error:
+                status["error"] = outcome.error
+            request.setResponseCode(_STATUS[outcome.result])
+            request.setHeader(b"content-type", b"application/json")
+            request.write(json.dumps(status).encode() + b"\n")
+            request.finish()
+
+        self._service.reload.ask("admin").addCallback(tell).addErrback(
+            lambda failure: _log.failure("Answering a reload failed", failure)
+        )
+        return NOT_DONE_YET
+
+
+class _Root(_Page):
+    """A list of the pages."""
+
+    isLeaf = False
+
+    def __init__(self, service: MeshService) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        pages = {b"ready": _Ready(service), b"metrics": _Metrics(registry_for(service)), b"reload": _Reload(service)}
+        lines = []
+        for name, page in sorted(pages.items()):
+            self.putChild(name, page)
+            lines.append(f"/{name.decode():<10} {page.summary}\n")
+        self._text = "".join(lines)
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return self if path == b"" and not request.postpath else _Page()  # type: ignore[no-untyped-call]
+
+    def answer(self, request: Request) -> bytes:
+        return _plain(request, 200, self._text)
+
+
+class AdminSite(Site):
+    """The pages of a service. ``loopback`` says whether the address they are served on is one."""
+
+    displayTracebacks = False
+    noisy = False
+
+    def __init__(self, service: MeshService, reactor: Any) -> None:
+        super().__init__(_Root(service), reactor=reactor, timeout=60)  # type: ignore[no-untyped-call]
+        self.loopback = True
+
+    def log(self, request: object) -> None:
+        """Probes and scrapes are not logged."""
+
+    def refusal(self, request: Request) -> str:
+        """Why a request is not answered; empty for most."""
+        host = request.getHeader(b"host")
+        if self.loopback and host is not None and not is_loopback_name(_host_of(host)):
+            return "the Host header must name a loopback address"
+        origin = request.getHeader(b"origin")
+        if request.method == b"POST" and origin is not None and origin.partition(b"://")[2] != (host or b""):
+            return "requests from pages of other sites are refused"
+        return ""

@@ -1,0 +1,91 @@
+"""The admin server: listens where it is told and stays until the process has drained."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from meshproxy.admin.pages import AdminSite, is_loopback_name
+from meshproxy.errors import ConfigError
+from meshproxy.net.ports import probe, reason, shown
+from meshproxy.service import MeshService
+
+_HINT = "--admin ENDPOINT takes another place, --admin off none"
+_TCP = re.compile(r"tcp6?:(?:port=)?(\d+)((?::(?:[^:\\]|\\.)*)*)")
+_INTERFACE = re.compile(r":interface=((?:[^:\\]|\\.)*)")
+
+_log = Logger()
+
+
+class AdminServer(Service):
+    """Serves the admin pages of ``service`` at a Twisted endpoint description, whose syntax was checked before."""
+
+    name = "admin"
+
+    def __init__(self, service: MeshService, endpoint: str, reactor: Any) -> None:
+        self._description = endpoint
+        self._endpoint = serverFromString(reactor, endpoint)
+        self.site = AdminSite(service, reactor)
+        self.port: IListeningPort | None = None
+
+    def check(self) -> None:
+        """Raise ``ConfigError`` if it is plain that the endpoint cannot be listened on now."""
+        match = _TCP.fullmatch(self._description)
+        if match is None:
+            return
+        interface = _INTERFACE.search(match[2])
+        address = re.sub(r"\\(.)", r"\1", interface[1]) if interface else ""
+        if address and not re.fullmatch(r"[0-9a-fA-F.:]+", address):
+            return
+        try:
+            probe(address, int(match[1]))
+        except OSError as error:
+            raise self._failed(shown(address, int(match[1])), error) from error
+
+    def privilegedStartService(self) -> None:
+        """Listen. Raises ``ConfigError`` when the endpoint says at once that it cannot."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        failures: list[Failure] = []
+        listening = self._endpoint.listen(self.site)
+        listening.addCallbacks(self._listening, failures.append)
+        if failures:
+            raise self._failed(self._description, failures[0].value)
+
+    def startService(self) -> None:
+        """Listen, unless that was done with privileges."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self.port is None:
+            self.privilegedStartService()
+
+    def stopService(self) -> Deferred[None] | None:
+        """Stop listening."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        port, self.port = self.port, None
+        return None if port is None else port.stopListening()
+
+    def _listening(self, port: IListeningPort) -> None:
+        self.port = port
+        address = port.getHost()
+        if isinstance(address, IPv4Address | IPv6Address):
+            where = shown(address.host, address.port)
+            self.site.loopback = is_loopback_name(address.host)
+            _log.info("Admin server on http://{where}/", where=where)
+            if not self.site.loopback:
+                _log.warn("The admin server has no authentication, and others can reach it on {where}", where=where)
+        else:
+            # A Unix socket has permissions, and no browser gets there.
+            self.site.loopback = False
+            _log.info("Admin server on {where}", where=self._description)
+
+    def _failed(self, where: str, error: object) -> ConfigError:
+        cause = error.socketError if isinstance(error, CannotListenError) else error
+        return ConfigError.at(None, f"the admin server cannot listen on {where}: {reason(cause)}", _HINT)

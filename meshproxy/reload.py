@@ -1,0 +1,250 @@
+"""The reloadable configuration: noticing that the files changed, loading them, and having the result installed.
+
+Rules. Whatever asks for a reload only leaves a note; one reload runs at a time and answers all notes that were there
+when it began, so any number of triggers during a reload cost one more. Files are read and compiled in a thread, the
+result is installed in the reactor's. A load that fails changes nothing, is logged, and stays visible in ``last_error``
+until a load succeeds; the same content is not tried again by polling, only when somebody asks.
+
+Why polling: a ConfigMap is swapped by renaming a symbolic link and editors rename over a file, of both of which a watch
+on the file hears nothing. Each second the names and ``stat`` of all files are compared; only when these differ are
+contents read, and only when their digest differs are they compiled. A second write within one tick of the file
+system's clock leaves no trace in ``stat``, so a file changed within the last two seconds counts as different.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from meshproxy.config.diagnostics import render
+from meshproxy.config.sources import SUFFIXES, Sources
+from meshproxy.errors import ConfigError
+from meshproxy.model import Snapshot
+
+POLL_SECONDS = 1.0
+_RECENT_SECONDS = 2.0
+
+_log = Logger()
+# ``deferToThread``, or what stands for it in a test.
+RunInThread = Callable[..., Deferred[Any]]
+
+
+class Result(Enum):
+    """How a reload ended."""
+
+    INSTALLED = "installed"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@frozen
+class Outcome:
+    """The end of a reload; ``error`` is the text for the user where it failed."""
+
+    result: Result
+    error: str = ""
+
+
+Signature = tuple[tuple[object, ...], ...]
+
+
+def look(paths: Sequence[str]) -> tuple[Signature, float]:
+    """The names and ``stat`` of all files that ``config.read`` would read, and the newest time of change.
+
+    Equal signatures mean equal contents, except for changes that are younger than the file system's clock can tell.
+    """
+    signature: list[tuple[object, ...]] = []
+    newest = float("-inf")
+    for path in paths:
+        names = [path]
+        try:
+            if os.path.isdir(path):
+                entries = sorted(os.listdir(path))
+                signature.append((path, None))
+                names = [
+                    os.path.join(path, entry)
+                    for entry in entries
+                    if not entry.startswith(".") and entry.lower().endswith(SUFFIXES)
+                ]
+        except OSError as error:
+            signature.append((path, error.errno))
+        for name in names:
+            try:
+                status = os.stat(name)
+            except OSError as error:
+                signature.append((name, error.errno))
+                continue
+            signature.append(
+                (name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            )
+            newest = max(newest, status.st_mtime, status.st_ctime)
+    return tuple(signature), newest
+
+
+class Reload(Service):
+    """Keeps what is served equal to what the files say. See the head of this module.
+
+    ``read`` gives the files and ``load`` compiles them with regard to the snapshot before; both run through
+    ``run_in_thread`` and raise ``ConfigError``. ``install`` makes a snapshot take effect or raises ``ConfigError`` and
+    leaves everything as it was. ``wall`` tells the time of the file system's clock in seconds.
+
+    Read-only for others: ``snapshot`` (what is served), ``generation`` (how many were installed), ``last_error`` (text
+    of the last failed load, None when the last load was good), ``last_success_at`` (Unix time), ``results``.
+    """
+
+    name = "reload"
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        read: Callable[[], Sources],
+        load: Callable[[Sources, Snapshot | None], Snapshot],
+        install: Callable[[Snapshot], None],
+        clock: Any,
+        run_in_thread: RunInThread,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._read, self._load, self._install = read, load, install
+        self._run_in_thread = run_in_thread
+        self._wall = wall
+        self.snapshot: Snapshot | None = None
+        self.generation = 0
+        self.last_error: str | None = None
+        self.last_success_at: float | None = None
+        self.results = dict.fromkeys(Result, 0)
+        self._failed_digest: str | None = None
+        # None: the first poll reads, for the files may have changed since the snapshot at the start was read.
+        self._signature: Signature | None = None
+        self._polled = False
+        self._asked: list[tuple[str, Deferred[Outcome]]] = []
+        self._busy = False
+        self._under_way: Deferred[None] | None = None
+        self._polling = LoopingCall(self.poll)
+        self._polling.clock = clock
+
+    # Life
+
+    def installed(self, snapshot: Snapshot) -> None:
+        """``snapshot`` has taken effect; also for the one that the process starts with."""
+        self.snapshot = snapshot
+        self.generation += 1
+        self.last_success_at = self._wall()
+        self._succeeded()
+        if snapshot.warnings:
+            _log.warn("The configuration has warnings:\n{text}", text=render(snapshot.warnings).rstrip())
+        _log.info(
+            "Configuration {generation} is served: {listeners} listeners, {clusters} clusters, digest {digest}",
+            generation=self.generation,
+            listeners=len(snapshot.listeners),
+            clusters=len(snapshot.clusters),
+            digest=snapshot.digest[:12],
+        )
+
+    def startService(self) -> None:
+        """Begin to poll, the first time in a second."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._polling.start(POLL_SECONDS, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Install nothing any more; fires when a load that is under way has ended."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._polling.running:
+            self._polling.stop()
+        ended: Deferred[None] = Deferred()
+        if self._busy and self._under_way is not None:
+            self._under_way.addBoth(lambda _: ended.callback(None))
+        else:
+            ended.callback(None)
+        return ended
+
+    # Triggers
+
+    def poll(self) -> None:
+        """Look whether a file may have changed."""
+        signature, newest = look(self._paths)
+        if signature != self._signature or abs(self._wall() - newest) < _RECENT_SECONDS:
+            self._signature = signature
+            self._polled = True
+            self._begin()
+
+    def ask(self, why: str) -> Deferred[Outcome]:
+        """Load anew whatever ``stat`` says; fires when a reload that began after this call has ended.
+
+        ``why`` is for the log. Content that failed before is tried again.
+        """
+        answer: Deferred[Outcome] = Deferred()
+        self._asked.append((why, answer))
+        self._begin()
+        return answer
+
+    # The reload
+
+    def _begin(self) -> None:
+        if not self._busy:
+            self._busy = True
+            self._under_way = Deferred.fromCoroutine(self._run())
+
+    async def _run(self) -> None:
+        while self._polled or self._asked:
+            asked, self._asked, self._polled = self._asked, [], False
+            reasons = [why for why, _ in asked]
+            outcome = await self._reload(reasons)
+            # Most polls that read find nothing: no reload, to whoever counts them.
+            if reasons or outcome.result is not Result.UNCHANGED:
+                self.results[outcome.result] += 1
+            if reasons and outcome.result is Result.UNCHANGED:
+                _log.info("Reload ({why}): the configuration is unchanged", why=", ".join(reasons))
+            for _, answer in asked:
+                answer.callback(outcome)
+        self._busy = False
+
+    async def _reload(self, reasons: Sequence[str]) -> Outcome:
+        digest = ""
+        try:
+            sources: Sources = await self._run_in_thread(self._read)
+            digest = sources.digest
+            if self.snapshot is not None and digest == self.snapshot.digest:
+                if self.last_error is not None:
+                    _log.info("The configuration is again the one that is served")
+                self._succeeded()
+                return Outcome(Result.UNCHANGED)
+            if digest == self._failed_digest and not reasons:
+                return Outcome(Result.UNCHANGED)
+            snapshot: Snapshot = await self._run_in_thread(self._load, sources, self.snapshot)
+            if not self.running:
+                return Outcome(Result.STOPPED)
+            self._install(snapshot)
+        except ConfigError as error:
+            text = render(error.diagnostics).rstrip()
+            # A finding without digest is one of reading, such as a missing file: known again by its text.
+            if reasons or (digest or text) != self._failed_digest:
+                _log.error(
+                    "The configuration does not load; generation {generation} is served on:\n{text}",
+                    generation=self.generation,
+                    text=text,
+                )
+            return self._failed(digest or text, text)
+        except Exception as error:  # noqa: BLE001 - serving goes on whatever a load does
+            if reasons or digest != self._failed_digest:
+                _log.failure("Loading the configuration failed unexpectedly")
+            return self._failed(digest, f"internal error: {error!r}")
+        self.installed(snapshot)
+        return Outcome(Result.INSTALLED)
+
+    def _succeeded(self) -> None:
+        self.last_error = self._failed_digest = None
+
+    def _failed(self, digest: str, text: str) -> Outcome:
+        self._failed_digest, self.last_error = digest, text
+        return Outcome(Result.FAILED, text)

@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshproxy.config import sources as config_sources
+from meshproxy.config.sources import Sources
+from meshproxy.errors import ConfigError, Diagnostic, Location, Severity
+from meshproxy.model import Snapshot
+from meshproxy.reload import Outcome, Reload, Result, look
+
+LATER = 4_000_000_000.0  # a wall clock for which no file is recent
+
+
+def snapshot(digest: str, *warnings: Diagnostic) -> Snapshot:
+    return Snapshot((), {}, digest=digest, warnings=warnings)
+
+
+def at_once(f: Callable[..., Any], *args: Any) -> Deferred[Any]:
+    return maybeDeferred(f, *args)
+
+
+class Thread:
+    """A thread that runs what it is given when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
+
+    def __call__(self, f: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self.waiting.append((done, f, args))
+        return done
+
+    def step(self) -> None:
+        done, f, args = self.waiting.pop(0)
+        maybeDeferred(f, *args).chainDeferred(done)
+
+
+class Files:
+    """What ``read`` and ``load`` see: a text, in which ``bad`` does not load."""
+
+    def __init__(self) -> None:
+        self.text = "first"
+        self.reads = self.loads = 0
+        self.previous: list[Snapshot | None] = []
+
+    def read(self) -> Sources:
+        self.reads += 1
+        if self.text == "missing":
+            raise ConfigError.at(Location("mesh.yaml"), "there is no such file")
+        return Sources((), self.text)
+
+    def load(self, sources: Sources, previous: Snapshot | None) -> Snapshot:
+        self.loads += 1
+        self.previous.append(previous)
+        if sources.digest.startswith("bad"):
+            raise ConfigError([Diagnostic("no such field", Location("mesh.yaml", 3, 5)), Diagnostic("another")])
+        if sources.digest == "bug":
+            raise RuntimeError("a bug")
+        return snapshot(sources.digest)
+
+
+class ReloadTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.files = Files()
+        self.installed: list[str] = []
+        self.path = Path(self.mktemp())
+        self.path.mkdir(parents=True)
+        (self.path / "mesh.yaml").write_text("x")
+        self.events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(self.events.append)  # type: ignore[arg-type]
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+
+    def service(self, run: Any = at_once, install: Callable[[Snapshot], None] | None = None) -> Reload:
+        reload = Reload(
+            [str(self.path)],
+            self.files.read,
+            self.files.load,
+            install or (lambda snapshot: self.installed.append(snapshot.digest)),
+            self.clock,
+            run,
+            lambda: LATER,
+        )
+        reload.installed(snapshot("first"))
+        reload.startService()
+        self.addCleanup(lambda: reload.running and reload.stopService())
+        self.clock.advance(1)  # the first poll always reads
+        return reload
+
+    def change(self, text: str) -> None:
+        """Change the content and let a poll see it."""
+        self.files.text = text
+        (self.path / f"{len(self.installed)}-{text}.yaml").write_text(text)
+        self.clock.advance(1)
+
+    def logged(self, level: Any, containing: str) -> int:
+        from twisted.logger import formatEvent
+
+        return sum(event["log_level"] is level and containing in formatEvent(event) for event in self.events)
+
+
+class PollTests(ReloadTestCase):
+    def test_change_is_installed(self) -> None:
+        """A changed file is served within a second, compiled with regard to what was served before."""
+        reload = self.service()
+        self.change("second")
+        self.assertEqual(self.installed, ["second"])
+        self.assertEqual(reload.generation, 2)
+        assert self.files.previous[-1] is not None
+        self.assertEqual(self.files.previous[-1].digest, "first")
+
+    def test_unchanged_files_are_not_read(self) -> None:
+        """A second in which nothing happened costs a stat, not a read."""
+        self.service()
+        reads = self.files.reads
+        for _ in range(10):
+            self.clock.advance(1)
+        self.assertEqual(self.files.reads, reads)
+
+    def test_change_before_first_poll(self) -> None:
+        """What changed between the load at the start and the first poll is not missed."""
+        self.files.text = "changed meanwhile"
+        self.service()
+        self.assertEqual(self.installed, ["changed meanwhile"])
+
+    def test_touched_file_is_no_reload(self) -> None:
+        """The same content under another time of change is read, but neither compiled nor counted."""
+        reload = self.service()
+        os.utime(self.path / "mesh.yaml", (5, 5))
+        reads = self.files.reads
+        self.clock.advance(1)
+        self.assertEqual((self.files.reads, self.files.loads), (reads + 1, 0))
+        self.assertEqual(reload.results[Result.UNCHANGED], 0)
+
+    def test_failure_changes_nothing_and_is_visible(self) -> None:
+        """A file that does not load leaves all as it was; all findings are logged and kept for the status."""
+        reload = self.service()
+        before = reload.snapshot, reload.generation, reload.last_success_at
+        self.change("bad")
+        self.assertEqual((reload.snapshot, reload.generation, reload.last_success_at), before)
+        self.assertEqual(self.installed, [])
+        for text in ("mesh.yaml:3:5: no such field", "another", "generation 1 is served on"):
+            self.assertEqual(self.logged(LogLevel.error, text), 1, text)
+        self.assertIn("mesh.yaml:3:5: no such field", reload.last_error or "")
+        self.assertEqual(reload.results[Result.FAILED], 1)
+
+    def test_failed_content_is_not_compiled_again(self) -> None:
+        """The same wrong content, touched, is neither compiled nor logged again."""
+        self.service()
+        self.change("bad")
+        os.utime(self.path / "mesh.yaml", (7, 7))
+        self.clock.advance(1)
+        self.assertEqual(self.files.loads, 1)
+        self.assertEqual(self.logged(LogLevel.error, "does not load"), 1)
+
+    def test_half_written_file(self) -> None:
+        """A file that was caught half-written is read again when its other half is there."""
+        reload = self.service()
+        self.change("bad half")
+        self.change("whole")
+        self.assertEqual(self.installed, ["whole"])
+        self.assertIsNone(reload.last_error)
+
+    def test_undone_mistake(self) -> None:
+        """Going back to the content that is served ends the failure without installing anything."""
+        reload = self.service()
+        self.change("bad")
+        self.change("first")
+        self.assertEqual(self.installed, [])
+        self.assertIsNone(reload.last_error)
+        self.assertEqual(reload.generation, 1)
+
+    def test_missing_file(self) -> None:
+        """A file that is gone is a failure like any other, reported once."""
+        reload = self.service()
+        self.change("missing")
+        os.utime(self.path / "mesh.yaml", (7, 7))
+        self.clock.advance(1)
+        self.assertIn("there is no such file", reload.last_error or "")
+        self.assertEqual(self.logged(LogLevel.error, "there is no such file"), 1)
+
+    def test_bug_in_the_compiler(self) -> None:
+        """An exception that is no finding is logged with its traceback, and polling goes on."""
+        reload = self.service()
+        self.change("bug")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertIn("a bug", reload.last_error or "")
+        self.change("second")
+        self.assertEqual(self.installed, ["second"])
+
+    def test_failed_installation(self) -> None:
+        """A snapshot that cannot be served, as when a port is in use, is a failed reload; asking tries again."""
+        refusing = True
+
+        def install(snapshot: Snapshot) -> None:
+            if refusing:
+                raise ConfigError.at(None, "cannot listen on 0.0.0.0:81")
+            self.installed.append(snapshot.digest)
+
+        reload = self.service(install=install)
+        self.change("second")
+        self.assertIn("cannot listen", reload.last_error or "")
+        self.assertEqual(reload.generation, 1)
+        refusing = False
+        self.assertEqual(self.successResultOf(reload.ask("SIGHUP")), Outcome(Result.INSTALLED))
+        self.assertEqual(self.installed, ["second"])
+
+    def test_warnings_are_logged(self) -> None:
+        """The warnings of what is installed are in the log, each load anew."""
+        reload = self.service()
+        warning = Diagnostic("has no effect", Location("mesh.yaml", 2, 1), severity=Severity.WARNING)
+        reload.installed(snapshot("a", warning))
+        reload.installed(snapshot("b", warning))
+        self.assertEqual(self.logged(LogLevel.warn, "mesh.yaml:2:1: warning: has no effect"), 2)
+
+
+class AskTests(ReloadTestCase):
+    def test_unchanged_is_logged(self) -> None:
+        """Whoever asks gets to read in the log that nothing had changed; nothing is compiled."""
+        reload = self.service()
+        self.assertEqual(self.successResultOf(reload.ask("SIGHUP")), Outcome(Result.UNCHANGED))
+        self.assertEqual(self.logged(LogLevel.info, "Reload (SIGHUP): the configuration is unchanged"), 1)
+        self.assertEqual(self.files.loads, 0)
+
+    def test_failure_is_answered(self) -> None:
+        """Whoever asks gets all findings, also when the same content failed before."""
+        reload = self.service()
+        self.change("bad")
+        outcome = self.successResultOf(reload.ask("admin"))
+        self.assertEqual(outcome.result, Result.FAILED)
+        self.assertIn("mesh.yaml:3:5: no such field", outcome.error)
+        self.assertEqual(self.logged(LogLevel.error, "does not load"), 2)
+
+    def test_one_at_a_time_and_coalesced(self) -> None:
+        """Triggers during a reload cost one more reload together, which begins when the first has ended."""
+        thread = Thread()
+        reload = self.service(thread)
+        thread.step()  # the first poll's read
+        first = reload.ask("one")
+        self.files.text = "second"
+        others = [reload.ask("two"), reload.ask("three")]
+        self.assertEqual(len(thread.waiting), 1)
+        thread.step()  # read
+        thread.step()  # load
+        self.assertEqual(self.successResultOf(first).result, Result.INSTALLED)
+        for other in others:
+            self.assertNoResult(other)
+        self.assertEqual(len(thread.waiting), 1)
+        thread.step()
+        self.assertEqual([self.successResultOf(other).result for other in others], [Result.UNCHANGED] * 2)
+        self.assertEqual(thread.waiting, [])
+
+    def test_stop_during_load(self) -> None:
+        """A load that ends after the stop installs nothing, and the stop waits for it."""
+        thread = Thread()
+        reload = self.service(thread)
+        thread.step()
+        self.files.text = "second"
+        asked = reload.ask("SIGHUP")
+        thread.step()
+        stopped = reload.stopService()
+        self.assertNoResult(stopped)
+        thread.step()
+        self.successResultOf(stopped)
+        self.assertEqual(self.successResultOf(asked).result, Result.STOPPED)
+        self.assertEqual(self.installed, [])
+
+
+class LookTests(SynchronousTestCase):
+    """``look`` tells changes apart as ``config.read`` would see them."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir(parents=True)
+        (self.folder / "a.yaml").write_text("a")
+
+    def signature(self) -> object:
+        return look([str(self.folder)])[0]
+
+    def test_atomic_rename(self) -> None:
+        """A file that another one was renamed over has changed, same size and times or not."""
+        before = self.signature()
+        other = self.folder / ".a.tmp"
+        other.write_text("b")
+        status = os.stat(self.folder / "a.yaml")
+        os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+        other.rename(self.folder / "a.yaml")
+        self.assertNotEqual(self.signature(), before)
+
+    def test_config_map_swap(self) -> None:
+        """So has a file behind a symbolic link to a folder that was swapped, as for a mounted ConfigMap."""
+        for version in ("1", "2"):
+            (self.folder / f"..{version}").mkdir()
+            (self.folder / f"..{version}" / "b.yaml").write_text(version)
+        (self.folder / "..data").symlink_to("..1")
+        (self.folder / "b.yaml").symlink_to("..data/b.yaml")
+        before = self.signature()
+        (self.folder / "..new").symlink_to("..2")
+        (self.folder / "..new").rename(self.folder / "..data")
+        self.assertNotEqual(self.signature(), before)
+
+    def test_write_in_place(self) -> None:
+        """So has one that was written in place with its time of modification put back."""
+        before = self.signature()
+        path = self.folder / "a.yaml"
+        status = os.stat(path)
+        path.write_text("longer")
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        self.assertNotEqual(self.signature(), before)
+
+    def test_new_and_removed_files(self) -> None:
+        """A folder's new files count, unless ``config.read`` passes over them."""
+        before = self.signature()
+        (self.folder / "notes.txt").write_text("")
+        (self.folder / ".hidden.yaml").write_text("")
+        self.assertEqual(self.signature(), before)
+        (self.folder / "b.yml").write_text("")
+        self.assertNotEqual(self.signature(), before)
+        (self.folder / "b.yml").unlink()
+        self.assertEqual(self.signature(), before)
+
+    def test_missing(self) -> None:
+        """A path that does not exist has a signature too, and another one when it appears."""
+        path = self.folder / "later.yaml"
+        before = look([str(path)])
+        path.write_text("")
+        self.assertNotEqual(look([str(path)])[0], before[0])
+
+    def test_newest(self) -> None:
+        """The newest time of change is told, so that what is too young for ``stat`` can be read again."""
+        os.utime(self.folder / "a.yaml", (LATER, LATER))
+        self.assertEqual(look([str(self.folder)])[1], LATER)
+
+    def test_agrees_with_read(self) -> None:
+        """``look`` sees exactly the files of a folder that ``config.sources.read`` reads."""
+        for name in ("b.yml", "c.json", "D.YAML", "e.txt", ".f.yaml"):
+            (self.folder / name).write_text("x")
+        read = {os.path.basename(source.name) for source in config_sources.read([self.folder]).files}
+        seen = {os.path.basename(str(entry[0])) for entry in look([str(self.folder)])[0][1:]}
+        self.assertEqual(seen, read)
+
+
+class RecentTests(ReloadTestCase):
+    def test_recent_file_is_read_again(self) -> None:
+        """A file changed within the last two seconds is read at each poll: ``stat`` may hide a second write."""
+        wall = os.stat(self.path / "mesh.yaml").st_mtime
+        reload = Reload(
+            [str(self.path)], self.files.read, self.files.load, lambda _: None, self.clock, at_once, lambda: wall
+        )
+        reload.installed(snapshot("first"))
+        reload.startService()
+        self.addCleanup(reload.stopService)
+        self.clock.advance(1)
+        self.clock.advance(1)
+        self.assertEqual(self.files.reads, 2)
+        wall += 3
+        self.clock.advance(1)
+        self.assertEqual(self.files.reads, 2)
