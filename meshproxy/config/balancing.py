@@ -1,0 +1,207 @@
+"""``loadBalancer`` of a DestinationRule: the strategies that it names, made from their fields.
+
+The name of a field is the name of the strategy; bundled strategies and those of third parties come through the same
+door. What a strategy refuses or how it fails becomes an error at the line that asked for it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import ParamSpec, TypeVar
+
+from attrs import evolve, frozen
+from zope.interface import Interface
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+from meshproxy.config.decoding import Fields
+from meshproxy.config.diagnostics import suggest
+from meshproxy.config.findings import Findings
+from meshproxy.config.nodes import Node
+from meshproxy.errors import ConfigError, Location
+from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.model import Endpoint
+from meshproxy.registry import Registry
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+DEFAULT = "LEAST_REQUEST"
+_HASH_KEYS = ("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName")
+_HASH_BALANCERS = ("ringHash", "maglev")
+_SIMPLE = ("UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST")
+_ALIASES = {"UNSPECIFIED": DEFAULT, "LEAST_CONN": DEFAULT}
+_LATER = ("backendUtilization", "localityLbSetting", "warmup", "warmupDurationSecs", "zoneAwareLbSetting")
+_RING = "ringHash"
+_LEGACY_SIZE = "minimumRingSize"
+
+
+@frozen(eq=False)
+class Balancing:
+    """What a ``loadBalancer`` block says. ``consistent``: it has ``consistentHash``, with or without a key."""
+
+    name: str
+    builder: ILoadBalancerBuilder
+    location: Location
+    hash_key: IHashKey | None = None
+    consistent: bool = False
+
+
+class Strategies:
+    """The registry's strategies as a load asks for them."""
+
+    def __init__(self, registry: Registry, findings: Findings) -> None:
+        self._registry = registry
+        self._findings = findings
+        self.hash_keys = [name for name in registry.hash_keys if name in _HASH_KEYS or "/" in name]
+        self.hash_balancers = [name for name in registry.load_balancers if name in _HASH_BALANCERS or "/" in name]
+        self.simple = [name for name in registry.load_balancers if name in _SIMPLE or "/" in name]
+
+    @cached_property
+    def default(self) -> Balancing | None:
+        """What balances where no rule says anything; None if it cannot be made, which is reported once."""
+        return self.balancing(DEFAULT, None, None)
+
+    @property
+    def problems(self) -> str:
+        """Sentences about plugins that are there and cannot be used, "" if all can."""
+        return " ".join(self._registry.problems)
+
+    def hash_key(self, name: str, config: Node) -> IHashKey | None:
+        """A hash key made from its field, None where it means none or is wrong."""
+        factory = self._registry.hash_keys.get(name)
+        if factory is None:
+            self.missing(name, config.location)
+            return None
+        key = self.call(name, config.location, factory.from_config, config)
+        return key if key is None or self._provides(IHashKey, key, name, config.location) else None
+
+    def balancing(self, name: str, config: Node | None, location: Location | None) -> Balancing | None:
+        """A load balancer's builder, None if it cannot be made."""
+        factory = self._registry.load_balancers.get(name)
+        if factory is None:
+            self.missing(name, location)
+            return None
+        builder = self.call(name, location, factory.from_config, config)
+        if builder is None or not self._provides(ILoadBalancerBuilder, builder, name, location):
+            return None
+        return Balancing(name, builder, location or Location(""))
+
+    def build(self, balancing: Balancing, endpoints: Sequence[Endpoint]) -> ILoadBalancer | None:
+        """The balancer of one cluster, None if building it failed."""
+        location = balancing.location if balancing.location.file else None
+        balancer = self.call(balancing.name, location, balancing.builder.build, endpoints)
+        if balancer is None or not self._provides(ILoadBalancer, balancer, balancing.name, location):
+            return None
+        return balancer
+
+    def call(
+        self,
+        name: str,
+        location: Location | None,
+        function: Callable[_P, _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T | None:
+        """What a strategy returns; None when it raises, which is then an error of the configuration."""
+        try:
+            return function(*args, **kwargs)
+        except ConfigError as error:
+            self._findings.diagnostics.extend(error.diagnostics)
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
+            reason = " ".join(traceback.format_exception_only(error)[-1].split())
+            self._findings.error(location, f"strategy {name} failed: {reason}")
+        return None
+
+    def missing(self, name: str, location: Location | None) -> None:
+        """Report a strategy that nothing provides."""
+        self._findings.error(location, f"no plugin provides the strategy {name}", self.problems)
+
+    def _provides(self, interface: type[Interface], thing: object, name: str, location: Location | None) -> bool:
+        try:
+            verifyObject(interface, thing, tentative=True)
+        except Invalid as error:
+            reason = " ".join(str(error).split())
+            self._findings.error(location, f"strategy {name} made something that is no {interface.__name__}: {reason}")
+            return False
+        return True
+
+
+def decode(node: Node, findings: Findings, strategies: Strategies) -> Balancing | None:
+    """A ``loadBalancer`` block; None if there is anything wrong with it."""
+    fields = Fields(node, findings, ("simple", "consistentHash"), _LATER)
+    if "simple" in fields and ("consistentHash" in fields or "backendUtilization" in fields):
+        findings.error(node.location, f"{node.path} may have only one of simple, consistentHash, backendUtilization")
+        return None
+    consistent = fields.get("consistentHash")
+    if consistent is not None:
+        return _consistent_hash(consistent, findings, strategies)
+    simple = fields.get("simple")
+    if simple is None:
+        return strategies.default
+    name = findings.attempt(simple.string)
+    if name is None:
+        return None
+    if name not in _SIMPLE and name not in strategies.simple:
+        hint = suggest(name, [*_SIMPLE, *strategies.simple]) or f"one of {', '.join(_SIMPLE[1:])}"
+        findings.error(simple.location, f"{simple.path} must not be {name!r}", _joined(hint, strategies.problems))
+        return None
+    if name == "PASSTHROUGH" and name not in strategies.simple:
+        findings.error(simple.location, f"{simple.path}: PASSTHROUGH is not served yet")
+        return None
+    return strategies.balancing(_ALIASES.get(name, name), None, simple.location)
+
+
+def _consistent_hash(node: Node, findings: Findings, strategies: Strategies) -> Balancing | None:
+    known = len(findings.diagnostics)
+    found = _strategy_fields(node, findings, strategies)
+    clean = len(findings.diagnostics) == known
+    keys = [name for name in found if name in _HASH_KEYS or name in strategies.hash_keys]
+    balancers = [name for name in found if name in _HASH_BALANCERS or name in strategies.hash_balancers]
+    for names, what in ((keys, "hash key"), (balancers, "load balancer")):
+        if len(names) > 1:
+            findings.error(node.key_location(names[1]), f"{node.path} may have only one {what}, not {_and(names)}")
+            return None
+    hash_key = strategies.hash_key(keys[0], found[keys[0]]) if keys else None
+    if not keys and clean:
+        hint = f"name one of {', '.join(strategies.hash_keys)}"
+        findings.warning(node.location, f"{node.path} has no hash key: requests go to random endpoints", hint)
+    balancing = _hash_balancer(node, found, balancers, findings, strategies)
+    return None if balancing is None else evolve(balancing, hash_key=hash_key, consistent=True, location=node.location)
+
+
+def _hash_balancer(
+    node: Node, found: Mapping[str, Node], balancers: list[str], findings: Findings, strategies: Strategies
+) -> Balancing | None:
+    size = found.get(_LEGACY_SIZE)
+    if size is None:
+        name = balancers[0] if balancers else _RING
+        return strategies.balancing(name, found.get(name), found[name].location if balancers else node.location)
+    location = node.key_location(_LEGACY_SIZE)
+    if balancers:
+        findings.error(location, f"{size.path} may not stand beside {balancers[0]}", f"set the size in {balancers[0]}")
+        return None
+    findings.warning(location, f"{size.path} is deprecated", f"write {_RING}: {{{_LEGACY_SIZE}: N}}", "IST0133")
+    if findings.attempt(size.integer, 0) == 0:
+        return strategies.balancing(_RING, None, location)  # zero means the default
+    return strategies.balancing(_RING, Node.mapping(location, node.path, [(_LEGACY_SIZE, size)]), location)
+
+
+def _strategy_fields(node: Node, findings: Findings, strategies: Strategies) -> dict[str, Node]:
+    known = {*_HASH_KEYS, *_HASH_BALANCERS, _LEGACY_SIZE, *strategies.hash_keys, *strategies.hash_balancers}
+    try:
+        return node.fields(*sorted(known))
+    except ConfigError as error:
+        # An unknown name may be that of a plugin that is broken.
+        findings.diagnostics += [evolve(it, hint=_joined(it.hint, strategies.problems)) for it in error.diagnostics]
+    return {name: child for name in known if (child := node.get(name)) is not None}
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,216 @@
+"""Clusters: made for the destinations of routes, each once, and taken over from the snapshot before where equal.
+
+A destination whose service, port or subset does not exist gets a name all the same, as in Istio: no cluster has it, and
+its share of requests is answered 503.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+from zope.interface import Interface
+
+from meshproxy.config.balancing import Balancing, Strategies
+from meshproxy.config.decoding import not_served
+from meshproxy.config.destination_rule import Subset
+from meshproxy.config.diagnostics import suggest
+from meshproxy.config.findings import Findings
+from meshproxy.config.rules import MergedRule, Rules
+from meshproxy.config.services import Service, Services
+from meshproxy.config.virtual_service import Destination
+from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
+from meshproxy.model import Cluster, Endpoint
+
+_NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
+_ENCRYPTED = ("HTTPS", "TLS")
+
+
+@frozen(eq=False)
+class Resolved:
+    """A destination as a route needs it. ``key`` is the consistentHash whose hash key the route takes over."""
+
+    cluster: str
+    key: Balancing | None
+
+
+class Clusters:
+    """The clusters of a snapshot while it is compiled. ``broken``: kinds of which objects may be missing."""
+
+    def __init__(
+        self,
+        services: Services,
+        rules: Rules,
+        strategies: Strategies,
+        findings: Findings,
+        broken: set[str],
+        connect_timeout: float,
+        previous: Mapping[str, Cluster],
+    ) -> None:
+        self.clusters: dict[str, Cluster] = {}
+        self._services = services
+        self._rules = rules
+        self._strategies = strategies
+        self._findings = findings
+        self._broken = broken
+        self._connect_timeout = connect_timeout
+        self._previous = previous
+        self._owners: dict[str, Service] = {}
+        # Balancers are shared among clusters of equal endpoints; a large table is then built once.
+        self._tables: dict[tuple[Endpoint, ...], list[tuple[object, ILoadBalancer]]] = {}
+
+    def resolve(self, destination: Destination, namespace: str, gateway_port: int) -> Resolved:
+        """The cluster and hash key for a destination of a virtual service in ``namespace``."""
+        host = destination.host
+        service = self._services.find(host, namespace)
+        if service is None:
+            self._warn_of_unknown_host(destination)
+            port = gateway_port if destination.port is None else destination.port
+            return Resolved(_name(port, destination.subset, host), None)
+        rule = self._rules.find(host, service.namespace)
+        subset = None if rule is None else rule.subsets.get(destination.subset)
+        key = None if rule is None else rule.consistent(destination.port, subset)
+        port = _port(destination, service, gateway_port)
+        name = _name(port, destination.subset, host)
+        if self._exists(destination, service, port, rule, subset):
+            self._make(name, destination, service, port, rule, subset)
+        return Resolved(name, key)
+
+    def _exists(
+        self, destination: Destination, service: Service, port: int, rule: MergedRule | None, subset: Subset | None
+    ) -> bool:
+        exists = True
+        if port not in service.ports:
+            exists = False
+            if service.metadata.kind not in self._broken:
+                ports = ", ".join(map(str, sorted(service.ports))) or "none"
+                hint = f"its ports are {ports}" if destination.port else f"its ports are {ports}: name one of them"
+                message = f"{destination.host} has no port {port}: its requests are answered 503"
+                self._findings.warning(destination.port_location, message, hint, "IST0101")
+        if destination.subset and subset is None:
+            exists = False
+            if "DestinationRule" not in self._broken:
+                if rule is None:
+                    hint = "no DestinationRule for this host applies here"
+                else:
+                    known = ", ".join(rule.subsets) or "none"
+                    hint = suggest(destination.subset, rule.subsets) or f"its subsets are {known}"
+                message = f"{destination.host} has no subset {destination.subset!r}: its requests are answered 503"
+                self._findings.warning(destination.subset_location, message, hint, "IST0101")
+        return exists
+
+    def _warn_of_unknown_host(self, destination: Destination) -> None:
+        if self._broken & {"Service", "ServiceEntry"}:
+            return
+        host = destination.host
+        if self._services.is_hidden(host):
+            message = f"the exportTo of {host} hides it from this proxy: its requests are answered 503"
+            self._findings.warning(destination.host_location, message, code="IST0101")
+            return
+        hint = suggest(host, self._services.hosts)
+        short = host.partition(".")[0]
+        if not hint and "." in host and short in self._services.hosts:
+            hint = f"a ServiceEntry's host {short!r} is not completed; a destination's is: give it a name with a dot"
+        message = f"there is no service {host}: its requests are answered 503"
+        self._findings.warning(destination.host_location, message, hint, "IST0101")
+
+    def _make(
+        self,
+        name: str,
+        destination: Destination,
+        service: Service,
+        port: int,
+        rule: MergedRule | None,
+        subset: Subset | None,
+    ) -> None:
+        owner = self._owners.setdefault(name, service)
+        if owner is not service:
+            message = f"{service.host} is taken from {owner.metadata}, which another VirtualService uses already"
+            self._findings.warning(destination.host_location, message)
+        if owner is not service or name in self.clusters:
+            return
+        protocol = service.ports[port].protocol
+        if protocol in _NOT_SERVED_PROTOCOLS:
+            hint = f"{service.metadata} declares it at {service.ports[port].location}"
+            what = f"protocol {protocol} of port {port} of {service.host}"
+            not_served(self._findings, destination.host_location, what, hint)
+            return
+        if protocol in _ENCRYPTED:
+            message = f"port {port} of {service.host} is {protocol}, but requests are sent there as plain HTTP"
+            self._findings.warning(service.ports[port].location, message, "as Istio does without trafficPolicy.tls")
+        endpoints = self._endpoints(destination, service, port, subset)
+        balancing, pool = (None, None) if rule is None else rule.effective(port, subset)
+        balancing = balancing or self._strategies.default
+        if balancing is None:
+            return
+        timeout = None if pool is None else pool.connect_timeout
+        self._add(name, endpoints, balancing, self._connect_timeout if timeout is None else timeout)
+
+    def _endpoints(
+        self, destination: Destination, service: Service, port: int, subset: Subset | None
+    ) -> tuple[Endpoint, ...]:
+        endpoints = service.endpoints(port, self._findings)
+        if not endpoints:
+            if not self._broken & {"Service", "ServiceEntry", "EndpointSlice"}:
+                message = f"port {port} of {service.host} has no endpoint: its requests are answered 503"
+                hint = "" if service.static else "without resolution: STATIC a gateway sees no endpoints"
+                self._findings.warning(destination.host_location, message, hint)
+            return endpoints
+        if subset is None or not subset.labels:
+            return endpoints
+        wanted = set(subset.labels.items())
+        chosen = tuple(endpoint for endpoint in endpoints if wanted <= set(endpoint.labels))
+        if not chosen:
+            labels = ", ".join(f"{key}={value}" for key, value in sorted(wanted))
+            message = f"no endpoint of {service.host} has the labels {labels}: requests to subset {subset.name} get 503"
+            unlabeled = not any(endpoint.labels for endpoint in endpoints)
+            hint = "" if not unlabeled else "an EndpointSlice does not carry the labels of pods"
+            self._findings.warning(destination.subset_location, message, hint, "IST0173")
+        return chosen
+
+    def _add(self, name: str, endpoints: tuple[Endpoint, ...], balancing: Balancing, connect_timeout: float) -> None:
+        builder = balancing.builder
+        old = self._previous.get(name)
+        balancer = None
+        if old is not None and old.endpoints == endpoints and _equal(old.builder, builder):
+            if old.connect_timeout == connect_timeout:
+                self.clusters[name] = old
+                return
+            balancer = old.balancer
+        if balancer is None:
+            balancer = self._balancer(endpoints, balancing)
+        if balancer is not None:
+            self.clusters[name] = Cluster(name, endpoints, builder, balancer, connect_timeout)
+
+    def _balancer(self, endpoints: tuple[Endpoint, ...], balancing: Balancing) -> ILoadBalancer | None:
+        tables = self._tables.setdefault(endpoints, [])
+        for builder, table in tables:
+            if _equal(builder, balancing.builder):
+                return table
+        balancer = self._strategies.build(balancing, endpoints)
+        if balancer is not None and _may_be_shared(balancer):
+            tables.append((balancing.builder, balancer))
+        return balancer
+
+
+def _equal(builder: object, other: object) -> bool:
+    try:
+        return bool(builder == other)
+    except Exception:  # noqa: BLE001 - a plugin may fail in any way; what cannot be compared is built anew
+        return False
+
+
+def _may_be_shared(balancer: ILoadBalancer) -> bool:
+    """True for a table that depends on nothing but its endpoints."""
+    stateful: tuple[type[Interface], ...] = (IContinues, IObservesLoad)
+    return balancer.uses_hash and not any(interface(balancer, None) is not None for interface in stateful)
+
+
+def _port(destination: Destination, service: Service, gateway_port: int) -> int:
+    if destination.port is not None:
+        return destination.port
+    return next(iter(service.ports)) if len(service.ports) == 1 else gateway_port
+
+
+def _name(port: int, subset: str, host: str) -> str:
+    return f"outbound|{port}|{subset}|{host}"

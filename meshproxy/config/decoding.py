@@ -1,0 +1,113 @@
+"""Reading the fields of one mapping, so that what is wrong with one field hides nothing about the others.
+
+A field is *served* (it has its effect), or known but *not served yet*, which is an error of its own: meshproxy never
+ignores a setting that it does not implement. All others are unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from meshproxy.config.findings import Findings
+from meshproxy.config.nodes import Node
+from meshproxy.errors import ConfigError, Location
+
+_T = TypeVar("_T")
+
+
+def not_served(findings: Findings, location: Location, what: str, hint: str = "") -> None:
+    """Report something that Istio has and meshproxy does not have yet."""
+    findings.error(location, f"{what} is not served yet", hint)
+
+
+class Fields:
+    """The fields of a mapping that may have those of ``served``; those of ``later`` are reported as not served yet.
+
+    The reading methods report what is wrong and then return what stands for an absent field.
+    """
+
+    __slots__ = ("_found", "findings", "node")
+
+    def __init__(self, node: Node, findings: Findings, served: Sequence[str], later: Sequence[str] = ()) -> None:
+        self.node = node
+        self.findings = findings
+        found = findings.attempt(node.fields, *served, *later)
+        if found is None:
+            found = {name: child for name in (*served, *later) if (child := node.get(name)) is not None}
+        for name in later:
+            if name in found:
+                not_served(findings, node.key_location(name), found[name].path)
+        self._found = found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, name: str) -> Node | None:
+        """A field, None if it is absent."""
+        return self._found.get(name)
+
+    def required(self, name: str) -> Node | None:
+        """A field whose absence is an error."""
+        found = self._found.get(name)
+        if found is None:
+            # What is no mapping has been reported already.
+            if self.node.kind == "mapping":
+                self.findings.error(self.node.location, f"{self.path_of(name)} is required")
+            return None
+        return found
+
+    def is_empty(self, name: str) -> bool:
+        """True if a list is absent or has no items; False for what is no list, which is reported elsewhere."""
+        found = self._found.get(name)
+        if found is None:
+            return self.node.kind == "mapping"
+        try:
+            return found.kind == "list" and not found.items()
+        except ConfigError:
+            return False
+
+    def path_of(self, name: str) -> str:
+        """The path of a field, present or not."""
+        return f"{self.node.path}.{name}" if self.node.path else name
+
+    def location_of(self, name: str) -> Location:
+        """Where a field's value stands, or the mapping if it is absent."""
+        found = self._found.get(name)
+        return self.node.location if found is None else found.location
+
+    def read(self, name: str, reader: Callable[[Node], _T]) -> _T | None:
+        """What ``reader`` makes of a field; None if it is absent or wrong."""
+        found = self._found.get(name)
+        return None if found is None else self.findings.attempt(reader, found)
+
+    def string(self, name: str) -> str:
+        """A string, "" if it is absent."""
+        return self.read(name, Node.string) or ""
+
+    def integer(self, name: str, minimum: int, maximum: int) -> int | None:
+        """A whole number within the bounds."""
+        return self.read(name, lambda node: node.integer(minimum, maximum))
+
+    def duration(self, name: str) -> float | None:
+        """Seconds of a duration that is at least a millisecond and a whole number of them."""
+        return self.read(name, _milliseconds)
+
+    def items(self, name: str) -> Sequence[Node]:
+        """The items of a list, none if it is absent."""
+        return self.read(name, Node.items) or ()
+
+    def entries(self, name: str) -> Sequence[tuple[str, Node]]:
+        """The entries of a mapping with free keys, none if it is absent."""
+        return self.read(name, Node.entries) or ()
+
+
+def _milliseconds(node: Node) -> float:
+    found = node.duration(timedelta(milliseconds=1))
+    if found % timedelta(milliseconds=1):
+        node.fail(f"{node.path} must be a whole number of milliseconds")
+    return found.total_seconds()

@@ -1,0 +1,143 @@
+"""The kind ``DestinationRule``: how the endpoints of a host are reached and chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from meshproxy.config import balancing, checks
+from meshproxy.config.balancing import Balancing, Strategies
+from meshproxy.config.decoding import Fields
+from meshproxy.config.findings import Findings
+from meshproxy.config.metadata import Document, Metadata
+from meshproxy.config.names import complete_host
+from meshproxy.config.nodes import Node
+from meshproxy.errors import Location
+
+_PORT_BLOCKS = ("loadBalancer", "connectionPool")
+_LATER_PORT_BLOCKS = ("outlierDetection", "tls")
+_LATER_POLICY = (*_LATER_PORT_BLOCKS, "tunnel", "proxyProtocol", "retryBudget")
+_LATER_TCP = ("maxConnections", "tcpKeepalive", "maxConnectionDuration", "idleTimeout")
+
+
+@frozen
+class ConnectionPool:
+    """How connections are made; None: not said. Seconds."""
+
+    connect_timeout: float | None = None
+
+
+@frozen(eq=False)
+class Policy:
+    """A ``trafficPolicy`` or a port's part of it. A block that is None is not there."""
+
+    balancing: Balancing | None = None
+    connection_pool: ConnectionPool | None = None
+    ports: Mapping[int, Policy] = field(factory=dict)
+
+
+@frozen(eq=False)
+class Subset:
+    """Endpoints of a host that have some labels."""
+
+    name: str
+    labels: Mapping[str, str]
+    policy: Policy | None
+    location: Location
+
+
+@frozen(eq=False)
+class DestinationRule:
+    """``host`` is completed and may be a wildcard."""
+
+    metadata: Metadata
+    host: str
+    export_to: frozenset[str]
+    policy: Policy | None
+    subsets: tuple[Subset, ...]
+    location: Location
+
+
+def decode(
+    document: Document, cluster_domain: str, findings: Findings, strategies: Strategies
+) -> DestinationRule | None:
+    """The rule, without the parts that are wrong; None if it has no host."""
+    metadata = document.metadata
+    if document.spec is None:
+        findings.error(document.node.location, "spec is required")
+        return None
+    served = ("host", "trafficPolicy", "subsets", "exportTo")
+    fields = Fields(document.spec, findings, served, ("workloadSelector",))
+    fields.required("host")
+    host = fields.read("host", checks.wildcard_domain)
+    export_to = checks.export_to(fields, metadata.namespace)
+    policy_node = fields.get("trafficPolicy")
+    policy = None if policy_node is None else _policy(policy_node, findings, strategies)
+    names: set[str] = set()
+    read = [_subset(node, names, findings, strategies) for node in fields.items("subsets")]
+    subsets = tuple(subset for subset in read if subset is not None)
+    if host is None:
+        return None
+    completed = complete_host(host, metadata.namespace, cluster_domain)
+    return DestinationRule(metadata, completed, export_to, policy, subsets, fields.location_of("host"))
+
+
+def _subset(node: Node, names: set[str], findings: Findings, strategies: Strategies) -> Subset | None:
+    fields = Fields(node, findings, ("name", "labels", "trafficPolicy"))
+    name = fields.required("name") and fields.read("name", checks.dns_label)
+    if name in names:
+        findings.error(fields.location_of("name"), f"{fields.path_of('name')} {name!r} is there twice in this rule")
+    labels = checks.labels(fields, "labels")
+    policy_node = fields.get("trafficPolicy")
+    policy = None if policy_node is None else _policy(policy_node, findings, strategies)
+    if not name or name in names:
+        return None
+    names.add(name)
+    return Subset(name, labels, policy, fields.location_of("name"))
+
+
+def _policy(node: Node, findings: Findings, strategies: Strategies) -> Policy:
+    fields = Fields(node, findings, (*_PORT_BLOCKS, "portLevelSettings"), _LATER_POLICY)
+    if not fields and node.kind == "mapping":
+        findings.error(node.location, f"{node.path} needs at least one field")
+    ports: dict[int, Policy] = {}
+    for entry in fields.items("portLevelSettings"):
+        read = _port_policy(entry, findings, strategies)
+        if read is None:
+            continue
+        number, policy = read
+        if number in ports:
+            findings.warning(entry.location, f"{entry.path} has no effect: an earlier entry is for port {number} too")
+        else:
+            ports[number] = policy
+    return Policy(*_blocks(fields, strategies), ports)
+
+
+def _port_policy(node: Node, findings: Findings, strategies: Strategies) -> tuple[int, Policy] | None:
+    fields = Fields(node, findings, ("port", *_PORT_BLOCKS), _LATER_PORT_BLOCKS)
+    if len(fields) - ("port" in fields) == 0 and node.kind == "mapping":
+        names = ", ".join((*_PORT_BLOCKS, *_LATER_PORT_BLOCKS))
+        findings.error(node.location, f"{node.path} needs at least one of {names}")
+    fields.required("port")
+    number = fields.read("port", checks.port_selector)
+    policy = Policy(*_blocks(fields, strategies))
+    return None if number is None else (number, policy)
+
+
+def _blocks(fields: Fields, strategies: Strategies) -> tuple[Balancing | None, ConnectionPool | None]:
+    load_balancer, pool = fields.get("loadBalancer"), fields.get("connectionPool")
+    return (
+        None if load_balancer is None else balancing.decode(load_balancer, fields.findings, strategies),
+        None if pool is None else _connection_pool(pool, fields.findings),
+    )
+
+
+def _connection_pool(node: Node, findings: Findings) -> ConnectionPool:
+    fields = Fields(node, findings, ("tcp",), ("http",))
+    if not fields and node.kind == "mapping":
+        findings.error(node.location, f"{node.path} needs http or tcp")
+    tcp = fields.get("tcp")
+    if tcp is None:
+        return ConnectionPool()
+    return ConnectionPool(Fields(tcp, findings, ("connectTimeout",), _LATER_TCP).duration("connectTimeout"))

@@ -1,0 +1,156 @@
+"""The kind ``Gateway``: which ports are opened, for which hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from meshproxy.config import checks
+from meshproxy.config.decoding import Fields, not_served
+from meshproxy.config.findings import Findings
+from meshproxy.config.metadata import Document, Metadata
+from meshproxy.config.names import EVERYWHERE, HostSet
+from meshproxy.config.nodes import Node
+from meshproxy.config.syntax import canonical_ip, is_dns_label, is_partial_wildcard, is_wildcard_domain
+from meshproxy.errors import ConfigError, Location
+
+# Both speak HTTP/1.1 here; that is all that is served so far.
+_SERVED_PROTOCOLS = frozenset({"HTTP", "HTTP_PROXY"})
+
+
+@frozen(eq=False)
+class ServerHost:
+    """A host of a server. Only virtual services of ``namespace`` may use it; those of all where that is ``*``."""
+
+    namespace: str
+    host: str
+    location: Location
+
+
+@frozen(eq=False)
+class Server:
+    """A port of a gateway. ``bind`` is an IP, empty for all addresses."""
+
+    bind: str
+    port: int
+    hosts: tuple[ServerHost, ...]
+    location: Location
+
+    def hosts_for(self, namespace: str) -> HostSet:
+        """The hosts that virtual services of a namespace may use."""
+        return HostSet([entry.host for entry in self.hosts if entry.namespace in (EVERYWHERE, namespace)])
+
+
+@frozen(eq=False)
+class Gateway:
+    """Its servers, and the labels that a proxy needs to have in order to open them."""
+
+    metadata: Metadata
+    selector: Mapping[str, str]
+    servers: tuple[Server, ...]
+
+
+def decode(document: Document, findings: Findings) -> Gateway:
+    """The gateway, without the servers that are wrong."""
+    metadata = document.metadata
+    if not is_dns_label(metadata.name):
+        findings.error(metadata.location, f"metadata.name of a Gateway must be a DNS label, not {metadata.name!r}")
+    if document.spec is None:
+        findings.error(document.node.location, "spec is required")
+        return Gateway(metadata, {}, ())
+    fields = Fields(document.spec, findings, ("selector", "servers"))
+    if fields.is_empty("servers"):
+        findings.error(fields.location_of("servers"), "spec.servers needs at least one server")
+    selector = {
+        key: value for key, node in fields.entries("selector") if (value := findings.attempt(node.string)) is not None
+    }
+    names: set[str] = set()
+    servers = (_server(node, metadata.namespace, names, findings) for node in fields.items("servers"))
+    return Gateway(metadata, selector, tuple(server for server in servers if server is not None))
+
+
+def _server(node: Node, namespace: str, names: set[str], findings: Findings) -> Server | None:
+    fields = Fields(node, findings, ("port", "hosts", "bind", "name", "tls"), ("defaultEndpoint",))
+    fields.string("name")  # names statistics only
+    port = _port(fields, names)
+    hosts = _hosts(fields, namespace)
+    bind = fields.read("bind", _bind)
+    if port is None or not hosts or (bind is None and "bind" in fields):
+        return None
+    return Server(bind or "", port, hosts, node.location)
+
+
+def _port(fields: Fields, names: set[str]) -> int | None:
+    findings = fields.findings
+    node = fields.required("port")
+    if node is None:
+        return None
+    port = Fields(node, findings, ("number", "protocol", "name", "targetPort"))
+    if port.integer("targetPort", 0, checks.LARGEST_PORT):
+        findings.error(node.key_location("targetPort"), f"{port.path_of('targetPort')} has no effect on a gateway")
+    name = port.required("name") and port.read("name", checks.dns_label)
+    if name in names:
+        findings.error(port.location_of("name"), f"{port.path_of('name')} {name!r} is there twice in this Gateway")
+    elif name:
+        names.add(name)
+    port.required("number")
+    port.required("protocol")
+    unix = _is_unix(fields)
+    number = port.integer("number", 0 if unix else 1, 0 if unix else checks.LARGEST_PORT)
+    protocol = port.read("protocol", checks.protocol)
+    if protocol is None:
+        return None
+    if protocol not in _SERVED_PROTOCOLS:
+        not_served(findings, port.location_of("protocol"), f"protocol {protocol} of a gateway's port")
+        if protocol in ("HTTPS", "TLS") and "tls" not in fields:
+            findings.error(fields.node.location, f"{fields.path_of('tls')} is required for protocol {protocol}")
+        return None
+    if "tls" in fields:
+        not_served(findings, fields.node.key_location("tls"), fields.path_of("tls"))
+    return number
+
+
+def _hosts(fields: Fields, namespace: str) -> tuple[ServerHost, ...]:
+    if fields.required("hosts") is None:
+        return ()
+    if fields.is_empty("hosts"):
+        fields.findings.error(fields.location_of("hosts"), f"{fields.path_of('hosts')} needs at least one host")
+    read = (fields.findings.attempt(_host, node, namespace) for node in fields.items("hosts"))
+    return tuple(host for host in read if host is not None)
+
+
+def _host(node: Node, namespace: str) -> ServerHost:
+    text = node.string()
+    owner, slash, host = text.rpartition("/")
+    if slash and not (owner in (".", EVERYWHERE) or is_dns_label(owner)):
+        node.fail(f"{node.path} {text!r}: the part before '/' must be a namespace, '.' or '*'")
+    if host != "*" and canonical_ip(host) is None:
+        if not is_wildcard_domain(host):
+            node.fail(f"{node.path} must be [NAMESPACE/]HOST, not {text!r}")
+        if "." not in host:
+            node.fail(f"{node.path} {text!r} may not be a short name", "a Gateway's hosts need a dot, or be '*'")
+        if is_partial_wildcard(host):
+            node.fail(f"{node.path} {text!r}: '*' has to stand for whole labels", "write *.DOMAIN")
+    return ServerHost({"": EVERYWHERE, ".": namespace}.get(owner, owner), host, node.location)
+
+
+def _bind(node: Node) -> str:
+    text = node.string()
+    if text.startswith("unix://"):
+        path = text.removeprefix("unix://")
+        if not path.startswith(("/", "@")) or path.endswith("/"):
+            node.fail(f"{node.path} must be unix:// and an absolute path or @name, not {text!r}")
+        node.fail(f"{node.path} to a unix socket is not served yet")
+    address = canonical_ip(text)
+    if address is None:
+        node.fail(f"{node.path} must be an IP address, not {text!r}")
+    return address
+
+
+def _is_unix(fields: Fields) -> bool:
+    node = fields.get("bind")
+    try:
+        return node is not None and node.string().startswith("unix://")
+    except ConfigError:
+        return False

@@ -1,0 +1,153 @@
+"""Which DestinationRule applies to a service, and what its levels come to for one port and subset.
+
+Source: Istio's order of lookup, its merging of rules for one host, and its levels of traffic policy. The hash key of a
+route is found in another way than the load balancer of a cluster, which shows where a destination names no port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import define, field
+
+from meshproxy.config.balancing import Balancing
+from meshproxy.config.destination_rule import ConnectionPool, DestinationRule, Policy, Subset
+from meshproxy.config.findings import Findings
+from meshproxy.config.names import is_visible, is_within
+from meshproxy.model import ProxyIdentity
+
+ROOT_NAMESPACE = "istio-system"
+
+
+@define(eq=False)
+class MergedRule:
+    """The rules of one namespace for one host that count as one; ``rules`` are those it consists of, oldest first."""
+
+    host: str
+    export_to: frozenset[str]
+    policy: Policy | None
+    subsets: dict[str, Subset]
+    rules: list[DestinationRule] = field(factory=list)
+
+    def add(self, rule: DestinationRule) -> None:
+        """Take over what is not there yet."""
+        self.policy = self.policy or rule.policy
+        for subset in rule.subsets:
+            self.subsets.setdefault(subset.name, subset)
+        self.rules.append(rule)
+
+    def effective(self, port: int, subset: Subset | None) -> tuple[Balancing | None, ConnectionPool | None]:
+        """The blocks that hold for a cluster; None: the default."""
+        top = self.policy or Policy()
+        top = top.ports.get(port, top)
+        if subset is None or subset.policy is None:
+            return top.balancing, top.connection_pool
+        own = subset.policy
+        if port in own.ports:
+            own = own.ports[port]
+            return own.balancing, own.connection_pool
+        return own.balancing or top.balancing, own.connection_pool or top.connection_pool
+
+    def consistent(self, port: int | None, subset: Subset | None) -> Balancing | None:
+        """The ``consistentHash`` that gives a route its hash key. ``port``: what the destination names, if it does."""
+        for policy in (None if subset is None else subset.policy, self.policy):
+            if policy is not None:
+                levels = [policy.ports.get(port) if port is not None else None, policy]
+                for level in levels:
+                    if level is not None and level.balancing is not None and level.balancing.consistent:
+                        return level.balancing
+        return None
+
+
+class _Index:
+    """Merged rules of one namespace by host, for rules that pass a test."""
+
+    def __init__(self, rules: Iterable[DestinationRule]) -> None:
+        self._by_host: dict[str, list[MergedRule]] = {}
+        for rule in rules:
+            self._add(rule)
+        wildcards = [host for host in self._by_host if host.startswith("*")]
+        self._wildcards = sorted(wildcards, key=lambda host: (-len(host), host))
+
+    def _add(self, rule: DestinationRule) -> None:
+        entries = self._by_host.setdefault(rule.host, [])
+        for entry in entries:
+            if entry.export_to == rule.export_to:
+                entry.add(rule)
+                return
+            if entry.export_to < rule.export_to:
+                entry.add(rule)
+        entry = MergedRule(rule.host, rule.export_to, None, {})
+        entry.add(rule)
+        entries.append(entry)
+
+    def best(self, host: str) -> list[MergedRule]:
+        """The entries of the most specific host that covers ``host``."""
+        exact = self._by_host.get(host)
+        if exact is not None:
+            return exact
+        return next((self._by_host[pattern] for pattern in self._wildcards if is_within(host, pattern)), [])
+
+
+class Rules:
+    """All destination rules, oldest first."""
+
+    def __init__(self, rules: Iterable[DestinationRule], identity: ProxyIdentity) -> None:
+        self._proxy = identity.namespace
+        by_namespace: dict[str, list[DestinationRule]] = {}
+        for rule in rules:
+            by_namespace.setdefault(rule.metadata.namespace, []).append(rule)
+        in_root = self._proxy == ROOT_NAMESPACE
+        usable: Callable[[DestinationRule], bool] = is_private if in_root else self._is_seen
+        self._own = _Index(filter(usable, by_namespace.get(self._proxy, ())))
+        self._exported = {
+            namespace: _Index(rule for rule in owned if not is_private(rule))
+            for namespace, owned in by_namespace.items()
+        }
+        self._known: dict[tuple[str, str], MergedRule | None] = {}
+
+    def find(self, host: str, namespace: str) -> MergedRule | None:
+        """The rule for a service with this host in this namespace."""
+        key = (host, namespace)
+        if key not in self._known:
+            self._known[key] = self._find(host, namespace)
+        return self._known[key]
+
+    def _find(self, host: str, namespace: str) -> MergedRule | None:
+        own = self._own.best(host)
+        if own:
+            return own[-1]
+        for owner in (namespace, ROOT_NAMESPACE):
+            index = self._exported.get(owner)
+            # The host is chosen first and its visibility looked at afterwards.
+            best = [] if index is None else index.best(host)
+            seen = [rule for rule in best if is_visible(rule.export_to, self._proxy)]
+            if seen:
+                return seen[-1]
+        return None
+
+    def _is_seen(self, rule: DestinationRule) -> bool:
+        return is_visible(rule.export_to, self._proxy)
+
+
+def is_private(rule: DestinationRule) -> bool:
+    """Whether only its own namespace sees a rule."""
+    return rule.export_to == {rule.metadata.namespace}
+
+
+def warn_of_lost_parts(rule: MergedRule, findings: Findings) -> None:
+    """Report what rules for the same host lose when they are merged."""
+    subsets: dict[str, Subset] = {}
+    policy: DestinationRule | None = None
+    for part in rule.rules:
+        for subset in part.subsets:
+            first = subsets.setdefault(subset.name, subset)
+            if first is not subset:
+                message = f"subset {subset.name!r} has no effect: an older rule for {rule.host} has one of that name"
+                findings.warning(subset.location, message, f"see {first.location}")
+        if part.policy is not None:
+            if policy is None:
+                policy = part
+            else:
+                message = f"this trafficPolicy has no effect: {policy.metadata} has one for {rule.host} and is older"
+                findings.warning(part.location, message)

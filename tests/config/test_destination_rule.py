@@ -1,0 +1,232 @@
+"""Tests for the kind ``DestinationRule`` and for strategies named in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from meshproxy.interfaces import (
+    API_VERSION,
+    HashKey,
+    IConfig,
+    IHashKey,
+    IHashKeyFactory,
+    ILoadBalancer,
+    ILoadBalancerBuilder,
+    ILoadBalancerFactory,
+    IRequest,
+)
+from meshproxy.model import Endpoint
+from meshproxy.registry import Registry
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, bundled, compiled, errors, istio, routes, warnings
+
+CLUSTER = "outbound|80||app.test"
+
+
+@implementer(IHashKey)
+@frozen
+class Constant:
+    """A hash key that is the same for all requests."""
+
+    text: str
+    terminal: bool = False
+
+    def evaluate(self, request: IRequest) -> HashKey | None:
+        return HashKey(len(self.text))
+
+
+@implementer(ILoadBalancer)
+class First:
+    """Always the first endpoint."""
+
+    uses_hash = True
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self.endpoints = endpoints
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        return self.endpoints[0] if self.endpoints else None
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        return iter(self.endpoints)
+
+
+@implementer(ILoadBalancerBuilder)
+@frozen
+class FirstBuilder:
+    """Builds ``First``, or fails where ``broken`` says so."""
+
+    broken: bool = False
+
+    def build(self, endpoints: Sequence[Endpoint]) -> ILoadBalancer:
+        if self.broken:
+            raise ZeroDivisionError("no share\nfor nobody")
+        return First(endpoints)
+
+
+@implementer(IHashKeyFactory)
+class ConstantFactory:
+    name = "example.com/constant"
+    api = API_VERSION
+
+    def from_config(self, config: IConfig) -> IHashKey | None:
+        text = config.string()
+        if text == "raise":
+            raise RuntimeError("out of luck")
+        if text == "nonsense":
+            return object()  # type: ignore[return-value]
+        if text == "refuse":
+            config.fail("this text is refused")
+        return Constant(text)
+
+
+@implementer(ILoadBalancerFactory)
+class FirstFactory:
+    name = "example.com/first"
+    api = API_VERSION
+
+    def from_config(self, config: IConfig | None) -> ILoadBalancerBuilder:
+        return FirstBuilder(config is not None and bool(config.fields("broken")))
+
+
+def registry(*problems: str) -> Registry:
+    """The bundled strategies and those of a third party."""
+    known = bundled()
+    keys = [*known.hash_keys.values(), ConstantFactory()]
+    return Registry(keys, [*known.load_balancers.values(), FirstFactory()], problems)
+
+
+def rule(spec: str, name: str = "dr") -> str:
+    return istio("DestinationRule", name, f"host: app.test\n{spec}")
+
+
+def balancer(fields: str) -> str:
+    return rule(f"trafficPolicy: {{loadBalancer: {{{fields}}}}}")
+
+
+class ThirdPartyTests(SynchronousTestCase):
+    def test_strategies(self) -> None:
+        """A hash key and a load balancer of a third party are used through their names."""
+        text = balancer("consistentHash: {example.com/constant: abc, example.com/first: {}}")
+        snapshot = compiled(GATEWAY, SERVICE, ROUTE, text, registry=registry())
+        (route,) = routes(snapshot, "*")
+        self.assertEqual(route.action.hash_policy, (Constant("abc"),))
+        self.assertFalse(route.action.avoid_previous_hosts)
+        self.assertEqual(snapshot.clusters[CLUSTER].builder, FirstBuilder())
+        self.assertIsInstance(snapshot.clusters[CLUSTER].balancer, First)
+
+    def test_simple(self) -> None:
+        """A load balancer of a third party can be named where Istio's simple ones are."""
+        snapshot = compiled(GATEWAY, SERVICE, ROUTE, balancer("simple: example.com/first"), registry=registry())
+        self.assertEqual(snapshot.clusters[CLUSTER].builder, FirstBuilder())
+
+    def test_failures(self) -> None:
+        """Whatever a strategy raises or returns instead is an error at the line that asked for it."""
+        for fields, place, part in (
+            (
+                "consistentHash: {example.com/constant: raise}",
+                "36:73",
+                "strategy example.com/constant failed: RuntimeError: out of luck",
+            ),
+            ("consistentHash: {example.com/constant: refuse}", "36:73", "this text is refused"),
+            ("consistentHash: {example.com/constant: nonsense}", "36:73", "is no IHashKey"),
+            ("consistentHash: {example.com/constant: a, example.com/first: {broken: 1}}", "36:50", "ZeroDivisionError"),
+            ("consistentHash: {example.com/constant: a, example.com/first: {other: 1}}", "", "has no field 'other'"),
+        ):
+            found = errors(GATEWAY, SERVICE, ROUTE, balancer(fields), registry=registry())
+            self.assertEqual(len(found), 1, (fields, found))
+            self.assertIn(part, found[0])
+            self.assertIn(place, found[0])
+            self.assertNotIn("\n", found[0])
+
+    def test_unknown(self) -> None:
+        """An unknown strategy is an error at its key, with the name that was meant and the plugins that are broken."""
+        broken = "The plugin module acme does not load: ImportError: jwt."
+        for fields, hint in (
+            ("consistentHash: {example.com/konstant: a}", "did you mean 'example.com/constant'?"),
+            ("consistentHash: {maglevv: {}, useSourceIp: true}", "did you mean 'maglev'?"),
+            ("simple: ROUND_ROBBIN", "did you mean 'ROUND_ROBIN'?"),
+            ("simple: maglev", "one of LEAST_CONN"),
+        ):
+            (found,) = errors(GATEWAY, SERVICE, ROUTE, balancer(fields), registry=registry(broken))
+            self.assertIn(hint, found)
+            self.assertIn(broken, found)
+
+    def test_missing_plugin(self) -> None:
+        """A strategy of Istio whose plugin is not there is an error, also for the default one where it is needed."""
+        bare = Registry([], [], ["gone"])
+        (first,) = errors(GATEWAY, SERVICE, ROUTE, registry=bare)
+        self.assertIn("no plugin provides the strategy LEAST_REQUEST (gone)", first)
+        found = "\n".join(errors(GATEWAY, balancer("consistentHash: {httpCookie: {name: a}}"), registry=bare))
+        for name in ("httpCookie", "ringHash"):
+            self.assertIn(f"no plugin provides the strategy {name} (gone)", found)
+        self.assertEqual(errors(GATEWAY, registry=bare), [])
+
+
+class LoadBalancerTests(SynchronousTestCase):
+    def test_refused(self) -> None:
+        """What Istio refuses is refused, and what is not implemented says so."""
+        for fields, part in (
+            ("simple: RANDOM, consistentHash: {useSourceIp: true}", "may have only one of simple, consistentHash"),
+            ("consistentHash: {useSourceIp: true, httpHeaderName: a}", "may have only one hash key"),
+            ("consistentHash: {useSourceIp: true, maglev: {tableSize: 251}, ringHash: {}}", "only one load balancer"),
+            ("consistentHash: {httpCookie: {ttl: 1s}}", "name"),
+            ("consistentHash: {useSourceIp: true, maglev: {tableSize: 4}}", "tableSize"),
+            ("consistentHash: {useSourceIp: true, minimumRingSize: 1, ringHash: {}}", "may not stand beside ringHash"),
+            ("simple: PASSTHROUGH", "PASSTHROUGH is not served yet"),
+            ("simple: RANDOM, warmup: {duration: 1s}", "loadBalancer.warmup is not served yet"),
+            ("localityLbSetting: {enabled: false}", "localityLbSetting is not served yet"),
+        ):
+            found = errors(GATEWAY, SERVICE, ROUTE, balancer(fields))
+            self.assertEqual(len(found), 1, (fields, found))
+            self.assertIn(part, found[0])
+
+    def test_no_hash_key(self) -> None:
+        """Consistent hashing without a hash key loads, and a warning says what that comes to."""
+        found = warnings(GATEWAY, SERVICE, ROUTE, balancer("consistentHash: {maglev: {tableSize: 251}}"))
+        self.assertEqual(len(found), 1)
+        self.assertIn("has no hash key", found[0])
+
+    def test_old_ring_size(self) -> None:
+        """The deprecated ring size works, with a warning that shows the new form."""
+        old = balancer("consistentHash: {useSourceIp: true, minimumRingSize: 7}")
+        new = balancer("consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 7}}")
+        builders = [compiled(GATEWAY, SERVICE, ROUTE, text).clusters[CLUSTER].builder for text in (old, new)]
+        self.assertEqual(*builders)
+        self.assertIn("write ringHash: {minimumRingSize: N}", warnings(GATEWAY, SERVICE, ROUTE, old)[0])
+
+    def test_error_of_a_builder_of_old_size(self) -> None:
+        """A wrong deprecated ring size is reported where it is written."""
+        found = errors(GATEWAY, SERVICE, ROUTE, balancer("consistentHash: {useSourceIp: true, minimumRingSize: many}"))
+        self.assertEqual(len(set(found)), 1, found)
+        self.assertIn("minimumRingSize must be a whole number", found[0])
+
+
+class PolicyTests(SynchronousTestCase):
+    def test_refused(self) -> None:
+        """Empty policies, ports and names that are wrong."""
+        for spec, part in (
+            ("trafficPolicy: {}", "spec.trafficPolicy needs at least one field"),
+            ("trafficPolicy: {connectionPool: {}}", "needs http or tcp"),
+            ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 0.1ms}}}", "may not be less than 1ms"),
+            ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 1.5ms}}}", "whole number of milliseconds"),
+            ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 5}}}", "must be a duration"),
+            ("trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}", "maxConnections is not served yet"),
+            ("trafficPolicy: {outlierDetection: {}}", "outlierDetection is not served yet"),
+            ("trafficPolicy: {portLevelSettings: [{loadBalancer: {simple: RANDOM}}]}", "[0].port is required"),
+            ("trafficPolicy: {portLevelSettings: [{port: {number: 80}}]}", "needs at least one of loadBalancer"),
+            ("trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {}}]}", "tls is not served yet"),
+            ("subsets: [{name: a}, {name: a}]", "'a' is there twice"),
+            ("subsets: [{name: a.b}]", "must be a DNS label"),
+            ("subsets: [{labels: {a: b}}]", "subsets[0].name is required"),
+            ("subsets: [{name: a, labels: {version: 1}}]", "must be a string"),
+            ("workloadSelector: {}", "spec.workloadSelector is not served yet"),
+            ("exportTo: [a b]", "must be '.', '*' or a namespace"),
+        ):
+            found = errors(GATEWAY, SERVICE, ROUTE, rule(spec))
+            self.assertEqual(len(found), 1, (spec, found))
+            self.assertIn(part, found[0])
+        self.assertIn("spec.host is required", errors(GATEWAY, istio("DestinationRule", "a", "subsets: []"))[0])
