@@ -20,11 +20,11 @@ from zope.interface import implementer
 
 from meshproxy import duration
 from meshproxy.config.diagnostics import suggest
-from meshproxy.config.scalars import Scalar, resolve
+from meshproxy.config.scalars import LONE_LETTERS, Scalar, resolve
 from meshproxy.errors import ConfigError, Diagnostic, Location
 from meshproxy.interfaces import IConfig
 
-_BOOLEAN_KEY = "unquoted y, n, yes, no, on and off are true and false in YAML: put the key in quotes"
+_BOOLEAN_KEY = "unquoted yes, no, on and off are true and false in YAML: put the key in quotes"
 
 Kind = Literal["mapping", "list", "scalar", "null"]
 
@@ -178,6 +178,8 @@ class Node:
     def boolean(self) -> bool:
         """``true`` or ``false`` in any of the spellings of YAML 1.1, unquoted."""
         value = self._scalar()
+        if isinstance(value, str) and value in LONE_LETTERS and self._value.tag != "str":  # type: ignore[union-attr]
+            return LONE_LETTERS[value]
         if not isinstance(value, bool):
             unquoted = isinstance(value, str) and isinstance(resolve(value), bool)
             self._refuse("true or false", "remove the quotes" if unquoted else "")

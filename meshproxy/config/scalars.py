@@ -1,7 +1,9 @@
 """What an unquoted YAML scalar is: a null, a boolean, a number or a string.
 
-The rules are those of the Go reader that kubectl and Istio share (sigs.k8s.io/yaml: YAML 1.1 booleans including ``y``
-and ``n``, no base-60 numbers, dates stay strings, ``1e3`` is a number, ``010`` is eight), not PyYAML's.
+The rules are those of the Go reader that kubectl and Istio share (sigs.k8s.io/yaml: YAML 1.1 booleans, no base-60
+numbers, dates stay strings, ``1e3`` is a number, ``010`` is eight), not PyYAML's. One exception: a lone ``y`` or ``n`` is
+a boolean only where a boolean is asked for. Versions of that reader differ about it, and nobody names a thing ``n`` and
+means false.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from decimal import Decimal
 Scalar = None | bool | int | float | str
 
 _WORDS: dict[str, Scalar] = {
-    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
-    **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
+    **dict.fromkeys(("yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
+    **dict.fromkeys(("no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
 }
+LONE_LETTERS: dict[str, bool] = {"y": True, "Y": True, "n": False, "N": False}
+"""The strings that are booleans where a boolean is asked for."""
 _NUMBER_STARTS = frozenset("+-.0123456789")
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|[1-9][0-9]*|0)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)

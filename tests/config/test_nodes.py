@@ -65,9 +65,9 @@ class StructureTests(NodeTestCase):
             "5:1: unknown field 'zzzzzz'",
         )
         self.assert_fails(
-            lambda: value("{n: 1}").fields("n"),
+            lambda: value("{no: 1}").fields("no"),
             "1:5: v has no field 'false' "
-            "(unquoted y, n, yes, no, on and off are true and false in YAML: put the key in quotes)",
+            "(unquoted yes, no, on and off are true and false in YAML: put the key in quotes)",
         )
         self.assertEqual(list(load("host: a\nport:\n").fields("port", "host", "other")), ["host"])
         self.assert_fails(lambda: value("{a: 1}").fields("b"), "1:5: v has no field 'a'")
@@ -130,7 +130,7 @@ class ScalarTests(NodeTestCase):
             value("off").string, '1:4: v must be a string, not the boolean off (write it in quotes: "off")'
         )
         self.assert_fails(value("{a: b}").string, "1:4: v must be a string, not a mapping")
-        for text in ("1e3", ".5", "0o7", "1_000", "y", "NO", "~", ""):
+        for text in ("1e3", ".5", "0o7", "1_000", "yes", "NO", "~", ""):
             self.assertRaises(ConfigError, value(text).string)
 
     def test_booleans(self) -> None:
@@ -138,6 +138,13 @@ class ScalarTests(NodeTestCase):
         self.assertEqual(
             [value(text).boolean() for text in ("true", "No", "on", "!!bool 'yes'")], [True, False, True, True]
         )
+
+    def test_lone_letters(self) -> None:
+        """``y`` and ``n`` are what is asked for: booleans, strings or keys."""
+        self.assertEqual([value(text).boolean() for text in ("y", "N")], [True, False])
+        self.assertEqual([value(text).string() for text in ("y", "N")], ["y", "N"])
+        self.assertEqual(list(value("{n: 1}").fields("n")), ["n"])
+        self.assertRaises(ConfigError, value("'y'").boolean)
         self.assert_fails(
             value("'true'").boolean, "1:4: v must be true or false, not the string 'true' (remove the quotes)"
         )
