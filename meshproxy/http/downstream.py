@@ -5,8 +5,9 @@ its body. Nothing is sent while the reader reads: what a read brought is acted o
 leave together. Requests are answered one at a time. A client that pipelines is read no further while an answer is
 outstanding, so at most one read's worth of requests waits in ``_waiting``.
 
-Reading stops for two reasons, each with a bit of its own in ``_paused``: pipelined requests are waiting, or the
-endpoint does not take the body as fast as it comes.
+Reading stops for two reasons, each with a bit of its own in ``_paused``: requests are waiting, or the endpoint does not
+take the body as fast as it comes. While the client does not take what it is sent (``_full``), the endpoint's response
+waits, and so does the next request: answers pile up no more than bodies do.
 
 A message that is refused ends the connection: it becomes an exchange that answers for itself in its turn.
 """
@@ -51,7 +52,7 @@ class ListenerFactory(Factory):
         self.connections: set[Downstream] = set()
         self.draining = False
 
-    def buildProtocol(self, addr: object) -> Downstream:
+    def buildProtocol(self, addr: object) -> Downstream:  # type: ignore[override]
         """A connection of this listener."""
         return Downstream(self)
 
@@ -63,11 +64,32 @@ class ListenerFactory(Factory):
 
 
 @implementer(IPushProducer)
+class _Answers:
+    """All that a connection sends, as the producer of its transport."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Downstream) -> None:
+        self._connection = connection
+
+    def pauseProducing(self) -> None:
+        """The client's buffer is full."""
+        self._connection.client_full()
+
+    def resumeProducing(self) -> None:
+        """The client's buffer is empty again."""
+        self._connection.client_ready()
+
+    def stopProducing(self) -> None:
+        """The connection is gone, which it is told in its own way."""
+
+
+@implementer(IPushProducer)
 class Downstream(Protocol):
     """One client connection. See the head of this module."""
 
     transport: Any
-    factory: ListenerFactory  # type: ignore[assignment]
+    factory: ListenerFactory
 
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory = factory
@@ -77,7 +99,7 @@ class Downstream(Protocol):
         self._waiting: deque[Exchange] = deque()
         self._incoming: Exchange | None = None
         self._paused = 0
-        self._ending = False
+        self._ending = self._full = False
         self._starting = False
         self._linger_timer: Any = None
 
@@ -94,7 +116,10 @@ class Downstream(Protocol):
         counters.connections_total += 1
         counters.connections_active += 1
         if self.factory.draining:
+            self._ending = True
             transport.loseConnection()
+        else:
+            transport.registerProducer(_Answers(self), True)
 
     def dataReceived(self, data: bytes) -> None:
         """Read, then act on all that this read brought."""
@@ -131,10 +156,7 @@ class Downstream(Protocol):
 
     def head_received(self, reader: RequestReader) -> None:
         """See ``requestreader.Receiver``."""
-        exchange = Exchange(self, reader)
-        if self.factory.draining:
-            exchange.keep_alive = False
-        self._incoming = exchange
+        self._incoming = exchange = Exchange(self, reader)
         self._enqueue(exchange)
 
     def body_received(self, data: bytes) -> None:
@@ -174,7 +196,7 @@ class Downstream(Protocol):
     def _start_next(self) -> None:
         """Start the next exchange, and the one after it for as long as they are done at once."""
         self._starting = True
-        while True:
+        while not self._full:
             current = self._current
             if current is None:
                 if not self._waiting:
@@ -184,7 +206,9 @@ class Downstream(Protocol):
                 break
             current.start()
         self._starting = False
-        if self._paused & _PIPELINE and not self._waiting:
+        if self._full and not self._ending:
+            self._pause(_PIPELINE)
+        elif self._paused & _PIPELINE and not self._waiting:
             self._resume(_PIPELINE)
 
     def exchange_done(self, exchange: Exchange) -> None:
@@ -192,14 +216,27 @@ class Downstream(Protocol):
         if exchange is not self._current:
             return
         self._current = None
-        if not exchange.keep_alive or self.factory.draining:
+        if not exchange.keep_alive:
             self._waiting.clear()
-            self._end(exchange.request_complete)
-        elif self._waiting:
-            if not self._starting:
-                self._start_next()
-        elif self._ending:
-            self._end(False)
+            self._end(exchange.request_complete and not self._paused)
+        elif self._waiting and not self._starting:
+            self._start_next()
+
+    def client_full(self) -> None:
+        """The client does not take what it is sent. May be told repeatedly."""
+        self._full = True
+        current = self._current
+        if current is not None and current.upstream is not None:
+            current.upstream.pauseProducing()
+
+    def client_ready(self) -> None:
+        """The client has taken all that it was sent."""
+        self._full = False
+        current = self._current
+        if current is None or not current.started:
+            self._start_next()
+        elif current.upstream is not None:
+            current.upstream.resumeProducing()
 
     # Ending
 
@@ -209,6 +246,7 @@ class Downstream(Protocol):
         if current is None:
             if self._linger_timer is None:
                 self._ending = True
+                self.transport.unregisterProducer()
                 self.transport.loseConnection()
         else:
             current.keep_alive = False
@@ -221,6 +259,7 @@ class Downstream(Protocol):
         """
         self._ending = True
         transport = self.transport
+        transport.unregisterProducer()
         if read_all:
             transport.loseConnection()
             return
@@ -232,7 +271,7 @@ class Downstream(Protocol):
 
     def _lingered(self) -> None:
         self._linger_timer = None
-        self.transport.abortConnection()
+        self.transport.loseConnection()
 
     def abort(self) -> None:
         """End without completing the answer that is under way; the client can see that it is cut."""

@@ -174,6 +174,8 @@ class Exchange:
         if trusted:
             self.source_ip = trusted_address(received, trusted, peer)
             proto = self.received_proto or proto
+            if proto == b"https":
+                self.scheme = proto
         self.request_id = self.gateway.request_ids.next()
         headers = self.headers
         if self.chunked:
@@ -320,7 +322,8 @@ class Exchange:
     def _reset(self, status: int, flag: bytes, cause: bytes) -> None:
         prefix = _RESET
         if self.attempt:
-            flag = b"URX," + flag
+            if flag == b"UF":
+                flag = b"URX,UF"  # only failures to connect are retried
             prefix += b"retried and the latest "
         details = b"upstream_reset_before_response_started{%b}" % cause.replace(b" ", b"_")
         self.reply(status, prefix + b"reset reason: " + cause, flag, details)

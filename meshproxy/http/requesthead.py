@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from meshproxy.routing import normalize_path
+from meshproxy.paths import normalize_path
 
 _HOST_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;="
 _MOST_FIELDS = 100
@@ -91,8 +91,11 @@ def trusted_address(forwarded_for: bytes, trusted_proxies: int, peer: bytes) -> 
         return peer
     from ipaddress import ip_address
 
+    entry = entries[-trusted_proxies].strip()
+    if b"%" in entry:
+        return peer  # a zone, which Python would take, may be any text
     try:
-        return str(ip_address(entries[-trusted_proxies].strip().decode("ascii"))).encode("ascii")
+        return str(ip_address(entry.decode("ascii"))).encode("ascii")
     except ValueError:
         return peer
 

@@ -22,6 +22,8 @@ from meshproxy.http.requesthead import BAD_REQUEST, Refused, check_field_count, 
 _LARGEST_HEAD = 60 * 1024
 _TOO_LARGE = (431, b"Request Header Fields Too Large", b"http1.headers_too_large")
 
+_BODY_CAME = -1
+
 _CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
 _TRANSFER_ENCODING = int(Meaning.TRANSFER_ENCODING)
 _CONNECTION = int(Meaning.CONNECTION)
@@ -50,6 +52,33 @@ class Receiver(Protocol):
         """That request is complete."""
 
 
+class _BehindHead:
+    """llhttp's events for a reader that has seen the first head already."""
+
+    def __init__(self, reader: RequestReader) -> None:
+        self._reader = reader
+        self._heads = 0
+        self.on_body = reader.on_body
+        self.on_message_complete = reader.on_message_complete
+
+    def on_message_begin(self) -> None:
+        self._heads += 1
+        if self._heads > 1:
+            self._reader.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._heads > 1:
+            self._reader.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._heads > 1:
+            self._reader.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._heads > 1:
+            self._reader.on_headers_complete()
+
+
 class RequestReader:
     """See the head of this module.
 
@@ -62,7 +91,7 @@ class RequestReader:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._parser: Any = HttpRequestParser(self)
-        self._in_head = self._in_body = self._trim = False
+        self._in_head = self._in_body = self._trim = self._behind = False
         self._head_size = self._idle_size = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.chunked = False
@@ -78,6 +107,7 @@ class RequestReader:
             self._trim = True  # a blank may end one read and its line end begin the next
         else:
             self._head_size = len(data)
+            self._behind = False
             self._trim = b" \r\n" in data or b"\t\r\n" in data
         while True:
             try:
@@ -85,9 +115,9 @@ class RequestReader:
             except HttpParserUpgrade as upgrade:
                 # llhttp stopped behind a head that asks for another protocol. An offer of h2c is ignored, as Istio
                 # does; any other is refused, as long as tunnels are not served.
-                if (self._upgrade or b"").strip().lower() != b"h2c" or self.chunked or self.length:
+                if (self._upgrade or b"").strip().lower() != b"h2c":
                     raise Refused(403, b"", b"upgrade_failed") from None
-                self._parser = HttpRequestParser(self)
+                self._parser = self._parser_behind_offer()
                 data = data[upgrade.args[0] :]
                 if data:
                     continue
@@ -100,10 +130,14 @@ class RequestReader:
             break
         if self._in_head:
             if self._head_size > _LARGEST_HEAD:
-                raise Refused(*_TOO_LARGE)
+                if not self._behind:
+                    raise Refused(*_TOO_LARGE)
+                # The read began with another message. How much of it this head is gets known once, roughly.
+                self._behind = False
+                self._head_size = self._size_of_head()
         elif self._in_body and self.chunked:
             # Neither chunk extensions nor trailers are of any use here; they get no more room than a head.
-            self._idle_size += len(data)
+            self._idle_size = self._idle_size + len(data) if self._idle_size != _BODY_CAME else 0
             if self._idle_size > _LARGEST_HEAD:
                 raise Refused(*BAD_REQUEST)
 
@@ -198,12 +232,27 @@ class RequestReader:
         self._joined = {}
 
     def on_body(self, body: bytes) -> None:
-        self._idle_size = 0
+        self._idle_size = _BODY_CAME
         self._receiver.body_received(body)
 
     def on_message_complete(self) -> None:
+        if self._upgrade is not None and (self.chunked or self.length) and self._parser.should_upgrade():
+            return  # llhttp sees no body behind an offer to upgrade; ``feed`` goes on with the body
         self._in_body = False
+        self._behind = True
         self._receiver.request_completed()
+
+    def _parser_behind_offer(self) -> Any:
+        """A parser for what follows a head that offered an upgrade: a body where the head announced one."""
+        if self.chunked:
+            framing = b"transfer-encoding: chunked"
+        elif self.length:
+            framing = b"content-length: %d" % self.length
+        else:
+            return HttpRequestParser(self)
+        parser = HttpRequestParser(_BehindHead(self))
+        parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+        return parser
 
     # Details of the head
 

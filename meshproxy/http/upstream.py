@@ -18,10 +18,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from meshproxy.http.names import RESPONSE_NAMES, Meaning
 from meshproxy.http.statuses import status_line
@@ -38,6 +37,7 @@ _MOST_INTERIM = 16
 _DROP = int(Meaning.DROP)
 _CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
 _TRANSFER_ENCODING = int(Meaning.TRANSFER_ENCODING)
+_CONNECTION = int(Meaning.CONNECTION)
 _DATE = int(Meaning.DATE)
 _monotonic = time.monotonic
 
@@ -65,7 +65,6 @@ class UpstreamFactory(ClientFactory):
         self.exchange.connect_failed(reason)
 
 
-@implementer(IPushProducer)
 class Upstream(Protocol):
     """One connection to an endpoint. See the head of this module."""
 
@@ -129,11 +128,17 @@ class Upstream(Protocol):
         if out:
             exchange.connection.transport.write(b"".join(out))
             out.clear()
+            self._head_size = 0
+        elif not self._in_head and not self._complete:
+            # Neither chunk extensions nor trailers are of any use here; they get no more room than a head.
+            self._head_size += len(data)
+            if self._head_size > _LARGEST_HEAD:
+                self._broken(exchange)
+                return
         if self._complete:
             self._finish(exchange)
-        elif not self._streaming and exchange.response_begun:
+        elif exchange.response_begun:
             self._streaming = True
-            exchange.connection.transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The endpoint closed, or we did."""
@@ -143,7 +148,7 @@ class Upstream(Protocol):
         exchange = self._exchange
         if exchange is None:
             return
-        if self._until_close and not self._complete:
+        if self._until_close and not self._complete and (reason is None or reason.check(ConnectionDone)):
             # Such a response ends with the connection.
             if exchange.chunked_response:
                 exchange.connection.transport.write(b"0\r\n\r\n")
@@ -153,6 +158,8 @@ class Upstream(Protocol):
         self._detach(exchange)
         if exchange.response_begun:
             exchange.cut(b"upstream_reset_after_response_started{connection_termination}", b"UC")
+        elif self._head_size:
+            exchange.upstream_spoke_garbage()  # it closed in the middle of a head
         else:
             exchange.upstream_lost(self._used and self._silent)
 
@@ -198,7 +205,7 @@ class Upstream(Protocol):
         if self._complete:
             self._surplus = True
         self._headers: list[tuple[bytes, bytes]] = []
-        self._has_length = self._chunked = self._has_date = False
+        self._has_length = self._chunked = self._has_date = self._has_connection = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower, meaning = RESPONSE_NAMES[name]
@@ -217,18 +224,23 @@ class Upstream(Protocol):
             elif meaning == _DATE:
                 self._has_date = True
                 self._headers.append((lower, value))
+            elif meaning == _CONNECTION:
+                self._has_connection = True
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
         if exchange is None or self._complete:
             raise _Unwanted("a response nobody waits for")
         parser = self._parser
-        status = parser.get_status_code()
+        status: int = parser.get_status_code()
         if status < 200:
             self._interim_response(exchange, status)
             return
         self._in_head = False
-        self._keep_alive = parser.should_keep_alive()
+        self._keep_alive = keep_alive = parser.should_keep_alive()
+        # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
+        if self._chunked and (self._has_connection or not keep_alive) and parser.get_http_version() != "1.1":
+            raise _Unwanted("a transfer coding in HTTP/1.0")
         headers, self._headers = self._headers, []
         is_head = exchange.method == b"HEAD"
         bodiless = is_head or status in (204, 304)
@@ -241,6 +253,8 @@ class Upstream(Protocol):
         for cookie in exchange.cookies:
             added.append(b"set-cookie: %b\r\n" % cookie)
         exchange.chunked_response = False
+        if status == 204 and self._has_length:
+            headers = [header for header in headers if header[0] != b"content-length"]  # RFC 9110, 8.6
         if not bodiless and not self._has_length:
             self._until_close = not self._chunked
             exchange.chunked_response = True
@@ -263,8 +277,8 @@ class Upstream(Protocol):
     def _interim_response(self, exchange: Exchange, status: int) -> None:
         """A 1xx. Only 100 is passed on; 101 without our asking, or no end of them, is an error."""
         self._interim += 1
-        if status == 101 or self._interim > _MOST_INTERIM:
-            raise _Unwanted("an interim response that nobody asked for")
+        if status < 100 or status == 101 or self._interim > _MOST_INTERIM:
+            raise _Unwanted("a status that is none, an upgrade nobody asked for, or no end of interim responses")
         self._head_size = 0
         if status == 100:
             self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -337,24 +351,17 @@ class Upstream(Protocol):
             self._uploading = False
             self.transport.unregisterProducer()
             exchange.connection.resumeProducing()
-        if self._streaming:
-            self._streaming = False
-            exchange.connection.transport.unregisterProducer()
-            if self._held_back:
-                self.resumeProducing()
-
-    # As a producer of response bodies, for the client's transport
+        if self._held_back:
+            self.resumeProducing()
 
     def pauseProducing(self) -> None:
-        """The client's buffer is full."""
-        self._held_back = True
-        self.transport.pauseProducing()
+        """The client does not take the response as fast as it comes."""
+        if not self._held_back:
+            self._held_back = True
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The client's buffer is empty again."""
+        """The client has taken what there was of it."""
         if self._held_back:
             self._held_back = False
             self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """The client's connection is gone; its own event says so to the exchange."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IConnector, IReactorFDSet
+from twisted.internet.interfaces import IConnector
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ClientFactory
 
 from meshproxy.net.transports import LeanClient
@@ -22,9 +23,9 @@ def connect(reactor: Any, address: str, port: int, factory: ClientFactory, timeo
     """Connect to an IP; ``timeout`` is in seconds.
 
     As ``IReactorTCP.connectTCP``: the factory builds the protocol or hears ``clientConnectionFailed``. A reactor
-    without file descriptors, as tests use, connects in its own way.
+    without real sockets, as tests use, connects in its own way.
     """
-    if not IReactorFDSet.providedBy(reactor):
+    if not isinstance(reactor, PosixReactorBase):
         in_its_own_way: IConnector = reactor.connectTCP(address, port, factory, timeout=timeout)
         return in_its_own_way
     connector = _LeanConnector(address, port, factory, timeout, None, reactor)

@@ -65,6 +65,17 @@ class _Lean:
                 data = data[sent:]
         super().write(data)  # type: ignore[misc]
 
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """As ``IConsumer``. A pull producer is asked for more by Twisted's own ``write``, so that one takes over."""
+        if not streaming:
+            self.write = super().write  # type: ignore[method-assign, misc]
+        super().registerProducer(producer, streaming)  # type: ignore[misc]
+
+    def unregisterProducer(self) -> None:
+        """As ``IConsumer``."""
+        self.__dict__.pop("write", None)
+        super().unregisterProducer()  # type: ignore[misc]
+
     def writeSequence(self, iovec: Any) -> None:
         """``write`` of all pieces at once."""
         self.write(b"".join(iovec))

@@ -1,0 +1,323 @@
+"""What the tests of the data path share: a gateway on a clock, its peers in memory, sample configurations.
+
+``Wire`` is a gateway whose clients and endpoints are ``Peer`` objects: each has what the gateway wrote to it, and says
+what the other side would say. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from errno import ECONNREFUSED
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshproxy.http.gateway import Gateway
+from meshproxy.interfaces import HashKey, IHashKey, ILoadBalancer, ILoadBalancerBuilder, IRequest
+from meshproxy.model import (
+    Cluster,
+    Endpoint,
+    Forward,
+    Listener,
+    MeshSettings,
+    PathKind,
+    PathMatch,
+    Route,
+    Snapshot,
+    VirtualHost,
+    WeightedDestination,
+)
+from meshproxy.routing import RouteTable
+
+CLUSTER = "outbound|8080||shop.example"
+
+
+@implementer(ILoadBalancer, ILoadBalancerBuilder)
+class FixedBalancer:
+    """Picks ``endpoints[hash + attempt]``, and remembers what it was asked; also its own builder."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], uses_hash: bool = False) -> None:
+        self.endpoints = tuple(endpoints)
+        self.uses_hash = uses_hash
+        self.asked: list[tuple[int, int]] = []
+
+    def build(self, endpoints: Sequence[Endpoint]) -> ILoadBalancer:
+        return FixedBalancer(endpoints, self.uses_hash)
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        self.asked.append((hash, attempt))
+        return self.endpoints[((hash if self.uses_hash else 0) + attempt) % len(self.endpoints)]
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        return iter(self.endpoints)
+
+
+@implementer(ILoadBalancer)
+class EmptyBalancer:
+    """The balancer of a cluster without endpoints."""
+
+    uses_hash = False
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        return None
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        return iter(())
+
+
+@implementer(IHashKey)
+class CountedCookie:
+    """A key that generates a new cookie each time it is asked: ``id=1``, ``id=2``, ... ``hash`` is given."""
+
+    terminal = False
+
+    def __init__(self, hash: int = 0) -> None:
+        self.hash = hash
+        self.requests: list[IRequest] = []
+
+    def evaluate(self, request: IRequest) -> HashKey:
+        self.requests.append(request)
+        return HashKey(self.hash, b"id=%d" % len(self.requests))
+
+
+def endpoints(count: int = 1) -> tuple[Endpoint, ...]:
+    """192.0.2.1:8080 and its successors."""
+    return tuple(Endpoint(f"192.0.2.{number}", 8080) for number in range(1, count + 1))
+
+
+def cluster(count: int = 1, name: str = CLUSTER, balancer: ILoadBalancer | None = None) -> Cluster:
+    """A cluster of ``count`` endpoints that are picked in turn by attempt."""
+    members = endpoints(count)
+    return Cluster(name, members, FixedBalancer(members), balancer or FixedBalancer(members), connect_timeout=10.0)
+
+
+def route(prefix: str = "/", to: str = CLUSTER, name: str = "", **forward: Any) -> Route:
+    """A route for a path prefix; ``forward`` as ``model.Forward`` has it."""
+    return Route(PathMatch(PathKind.PREFIX, prefix), Forward((WeightedDestination(to),), **forward), name)
+
+
+def snapshot(*clusters: Cluster, routes: Sequence[Route] | None = None, trusted_proxies: int = 0) -> Snapshot:
+    """One listener on port 80 that takes any host."""
+    host = VirtualHost("*", tuple(routes if routes is not None else [route()]))
+    listener = Listener("", 80, RouteTable([host]))
+    found = clusters or (cluster(),)
+    return Snapshot((listener,), {c.name: c for c in found}, MeshSettings(trusted_proxies=trusted_proxies))
+
+
+class FakeTransport(StringTransport):
+    """A ``StringTransport`` with what TCP has beyond it."""
+
+    def __init__(self, host: str, host_port: int, peer: str, peer_port: int) -> None:
+        super().__init__(IPv4Address("TCP", host, host_port), IPv4Address("TCP", peer, peer_port), lenient=True)
+        self.no_delay = self.half_closed = self.aborted = False
+        self.writes = 0
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.no_delay = enabled
+
+    def write(self, data: bytes) -> None:
+        if data and not self.half_closed:
+            self.writes += 1
+            super().write(data)
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()
+
+    def unregisterProducer(self) -> None:
+        # As Twisted's TCP transport: it does not mind that there is none.
+        self.producer = self.streaming = None
+
+
+@define(eq=False)
+class Peer:
+    """The other end of a connection of the gateway."""
+
+    protocol: Any
+    transport: FakeTransport
+    lost: bool = False
+
+    def send(self, *pieces: bytes) -> None:
+        """Let the gateway receive ``pieces``, each as one read."""
+        for piece in pieces:
+            self.protocol.dataReceived(piece)
+
+    def take(self) -> bytes:
+        """What the gateway has written since it was last asked."""
+        data = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def responses(self) -> list[Response]:
+        """``take``, read as responses."""
+        return read_responses(self.take())
+
+    def close(self) -> None:
+        """End the connection from this side."""
+        self._lose(ConnectionDone())
+
+    def reset(self) -> None:
+        """Reset the connection from this side."""
+        self._lose(ConnectionLost())
+
+    def settle(self) -> None:
+        """Finish a close that the gateway asked for."""
+        if self.closing and not self.lost:
+            self._lose(ConnectionLost() if self.transport.aborted else ConnectionDone())
+
+    def _lose(self, reason: Exception) -> None:
+        self.lost = True
+        self.transport.connected = False
+        self.protocol.connectionLost(Failure(reason))
+
+    def stop_reading(self) -> None:
+        """As a full socket buffer does: pause whoever writes to this peer."""
+        if self.transport.producer is not None:
+            self.transport.producer.pauseProducing()
+
+    def go_on_reading(self) -> None:
+        """The buffer is empty again."""
+        if self.transport.producer is not None:
+            self.transport.producer.resumeProducing()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the gateway has stopped reading from this peer."""
+        return self.transport.producerState == "paused"
+
+    @property
+    def closing(self) -> bool:
+        """Whether the gateway is ending the connection: both ways, not only its own."""
+        return self.transport.disconnecting
+
+
+class RecordedLog:
+    """An access log that keeps the exchanges."""
+
+    counters: Any = None
+
+    def __init__(self) -> None:
+        self.exchanges: list[Any] = []
+
+    def exchange(self, exchange: Any) -> None:
+        self.exchanges.append(exchange)
+
+
+class Wire:
+    """A gateway with everything around it in memory; the clock is ``reactor``, random numbers are repeatable."""
+
+    def __init__(self, installed: Snapshot | None = None) -> None:
+        self.reactor = MemoryReactorClock()
+        self.log = RecordedLog()
+        self.gateway = Gateway(self.reactor, self.log, random.Random(7))  # type: ignore[arg-type]
+        self.gateway.install(installed if installed is not None else snapshot())
+        self._clients = 0
+
+    def client(self, key: tuple[str, int] = ("", 80)) -> Peer:
+        """A new client: 198.51.100.1:50001 and so on, connected to 203.0.113.1:80."""
+        self._clients += 1
+        return _connect(
+            self.gateway.factory(key), FakeTransport("203.0.113.1", key[1], "198.51.100.1", 50000 + self._clients)
+        )
+
+    @property
+    def attempts(self) -> list[str]:
+        """Where connections are being made to and were neither accepted nor refused yet."""
+        return [f"{client[0]}:{client[1]}" for client in self.reactor.tcpClients]
+
+    def accept(self) -> Peer:
+        """The endpoint's end of the oldest connection attempt."""
+        host, port, factory = self.reactor.tcpClients.pop(0)[:3]
+        return _connect(factory, FakeTransport("203.0.113.1", 40000, host, port))
+
+    def refuse(self, reason: Exception | None = None) -> None:
+        """Let the oldest connection attempt fail."""
+        factory = self.reactor.tcpClients.pop(0)[2]
+        factory.clientConnectionFailed(None, Failure(reason or ConnectError(osError=ECONNREFUSED)))
+
+    def pair(self, request: bytes) -> tuple[Peer, Peer]:
+        """A client that has sent ``request``, and the endpoint, which has received it and forgotten it."""
+        client = self.client()
+        client.send(request)
+        endpoint = self.accept()
+        endpoint.take()
+        return client, endpoint
+
+
+def _connect(factory: Any, transport: FakeTransport) -> Peer:
+    protocol = factory.buildProtocol(transport.getPeer())
+    protocol.makeConnection(transport)
+    return Peer(protocol, transport)
+
+
+@define
+class Response:
+    """A response as a client reads it. ``complete``: its end was seen."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]] = field(factory=list)
+    body: bytes = b""
+    complete: bool = True
+    reason: bytes = b""
+
+    def __getitem__(self, name: bytes) -> bytes:
+        """The only value of a header."""
+        (value,) = self.values(name)
+        return value
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of a header."""
+        return [value for header, value in self.headers if header == name]
+
+
+def read_responses(data: bytes, is_head: Callable[[int], bool] = lambda _: False) -> list[Response]:
+    """Read responses by their framing alone; ``is_head`` tells which of them (by number) answer HEAD.
+
+    Raises ``ValueError`` for anything that is not framed.
+    """
+    found: list[Response] = []
+    while data:
+        head, end, data = data.partition(b"\r\n\r\n")
+        if not end:
+            raise ValueError(f"no end of a head in {head!r}")
+        first, *lines = head.split(b"\r\n")
+        version, code, reason = first.split(b" ", 2)
+        if version != b"HTTP/1.1":
+            raise ValueError(f"not a response: {first!r}")
+        fields = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+        response = Response(int(code), fields, reason=reason)
+        if is_head(len(found)) or response.status in (204, 304) or response.status < 200:
+            pass
+        elif response.values(b"transfer-encoding") == [b"chunked"]:
+            data = _read_chunks(response, data)
+        else:
+            length = int(response[b"content-length"])
+            response.body, data = data[:length], data[length:]
+            response.complete = len(response.body) == length
+        found.append(response)
+    return found
+
+
+def _read_chunks(response: Response, data: bytes) -> bytes:
+    response.complete = False
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        chunk, data = data[:length], data[length:]
+        response.body += chunk
+        if data[:2] != b"\r\n":
+            break
+        data = data[2:]
+        if not length:
+            response.complete = True
+            break
+    return data

@@ -1,0 +1,207 @@
+"""The lean reactor: dispatching by hand, and serving in a process of its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.main import CONNECTION_DONE
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
+
+from meshproxy.net.lean_reactor import LeanReactor
+
+
+class Selectable:
+    """One end of a pipe; ``on_read`` is its ``doRead``."""
+
+    def __init__(self, fd: int, on_read: Callable[[], Exception | None] = lambda: None) -> None:
+        self.fd = fd
+        self.doRead = on_read
+        self.writes = 0
+        self.lost: Failure | None = None
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def logPrefix(self) -> str:
+        return "selectable"
+
+    def doWrite(self) -> None:
+        self.writes += 1
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.lost = reason
+        self.fd = -1
+
+
+class Polling(SynchronousTestCase):
+    """One round of events."""
+
+    def setUp(self) -> None:
+        self.reactor: Any = LeanReactor()
+        self.addCleanup(self.reactor._poller.close)
+        for reader in self.reactor.getReaders():
+            self.addCleanup(reader.connectionLost, Failure(ConnectionDone()))
+
+    def readable(self, on_read: Callable[[], Exception | None]) -> Selectable:
+        """Something with data to read."""
+        reading, writing = os.pipe()
+        os.write(writing, b"x")
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        selectable = Selectable(reading, on_read)
+        self.reactor.addReader(selectable)
+        return selectable
+
+    def test_readable(self) -> None:
+        """What is readable is read once in a round, and stays watched."""
+        reads: list[int] = []
+        selectable = self.readable(lambda: reads.append(1))
+        self.reactor.doPoll(0)
+        self.reactor.doPoll(0)
+        self.assertEqual(len(reads), 2)
+        self.assertIn(selectable, self.reactor.getReaders())
+
+    def test_end(self) -> None:
+        """A reason to close closes."""
+        selectable = self.readable(lambda: CONNECTION_DONE)
+        self.reactor.doPoll(0)
+        assert selectable.lost is not None
+        self.assertIsNotNone(selectable.lost.check(ConnectionDone))
+        self.assertNotIn(selectable, self.reactor.getReaders())
+
+    def test_half_close(self) -> None:
+        """An end of reading is only that for whoever can take it so, and writing goes on."""
+        selectable: Any = self.readable(lambda: CONNECTION_DONE)
+        ends: list[Failure] = []
+        selectable.readConnectionLost = ends.append
+        directlyProvides(selectable, IHalfCloseableDescriptor)
+        self.reactor.doPoll(0)
+        self.assertEqual((len(ends), selectable.lost), (1, None))
+
+    def test_exception(self) -> None:
+        """An exception is logged and closes its descriptor; others of the same round are served."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        reads: list[int] = []
+        failing = self.readable(fail)
+        other = self.readable(lambda: reads.append(1))
+        self.reactor.doPoll(0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        assert failing.lost is not None
+        self.assertIsNotNone(failing.lost.check(ZeroDivisionError))
+        self.assertEqual((reads, other.lost), ([1], None))
+
+    def test_closed_by_another(self) -> None:
+        """What an earlier event of the round took away is not touched."""
+        reads: list[Selectable] = []
+        both: list[Selectable] = []
+
+        def read_and_remove_the_other(index: int) -> Callable[[], None]:
+            def read() -> None:
+                reads.append(both[index])
+                self.reactor.removeReader(both[1 - index])
+
+            return read
+
+        both += [self.readable(read_and_remove_the_other(0)), self.readable(read_and_remove_the_other(1))]
+        self.reactor.doPoll(0)
+        self.assertEqual(len(reads), 1)
+
+    def test_writable(self) -> None:
+        """Writing takes Twisted's own path."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        selectable = Selectable(writing)
+        self.reactor.addWriter(selectable)
+        self.reactor.doPoll(0)
+        self.assertEqual(selectable.writes, 1)
+
+    def test_interrupted(self) -> None:
+        """A poll that a signal interrupts is an empty round; any other error is one."""
+
+        class Poller:
+            def __init__(self, number: int) -> None:
+                self.number = number
+
+            def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+                raise OSError(self.number, "")
+
+        poller = self.reactor._poller
+        self.reactor._poller = Poller(errno.EINTR)
+        self.reactor.doPoll(0)
+        self.reactor._poller = Poller(errno.EBADF)
+        with self.assertRaises(OSError):
+            self.reactor.doPoll(0)
+        self.reactor._poller = poller
+
+
+_PROGRAM = """
+from meshproxy.net import lean_reactor
+lean_reactor.install()
+from twisted.internet import reactor, protocol
+from meshproxy.net.connecting import connect
+from meshproxy.net.listening import listen
+from meshproxy.net.transports import LeanClient, LeanServer
+
+class Echo(protocol.Protocol):
+    def dataReceived(self, data):
+        assert isinstance(self.transport, LeanServer)
+        if data == b"fail":
+            raise ZeroDivisionError
+        self.transport.write(data)
+
+class Asking(protocol.Protocol):
+    def connectionMade(self):
+        assert isinstance(self.transport, LeanClient)
+        self.transport.write(self.factory.text)
+    def dataReceived(self, data):
+        print("echo", data.decode(), flush=True)
+        self.transport.loseConnection()
+    def connectionLost(self, reason):
+        print("lost", reason.type.__name__, flush=True)
+        self.factory.then()
+
+def ask(text, then):
+    factory = protocol.ClientFactory()
+    factory.protocol, factory.text, factory.then, factory.noisy = Asking, text, then, False
+    connect(reactor, "127.0.0.1", port.getHost().port, factory, 5)
+
+port = listen(reactor, 0, protocol.Factory.forProtocol(Echo), "127.0.0.1")
+reactor.callWhenRunning(ask, b"one", lambda: ask(b"fail", lambda: ask(b"two", reactor.stop)))
+reactor.callLater(20, reactor.stop)
+reactor.run()
+print(type(reactor).__name__)
+"""
+
+
+class Running(SynchronousTestCase):
+    """The reactor of a process."""
+
+    def test_serves(self) -> None:
+        """It serves and connects with lean transports; a protocol that raises loses its connection and no more."""
+        done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(
+            done.stdout.split("\n"),
+            [
+                "echo one",
+                "lost ConnectionDone",
+                "lost ConnectionDone",
+                "echo two",
+                "lost ConnectionDone",
+                "LeanReactor",
+                "",
+            ],
+            done.stderr,
+        )
