@@ -38,6 +38,19 @@ _MOST_HELD = 64 * 1024
 _BACKOFF_MS, _LONGEST_BACKOFF_MS = 25, 250
 _RESET = b"upstream connect error or disconnect/reset before headers. "
 
+# Where a hash key finds headers that are not among the client's fields.
+_OTHER_HEADERS = {
+    b"host": "authority",
+    b":authority": "authority",
+    b":path": "path",
+    b":method": "method",
+    b":scheme": "scheme",
+    b"x-forwarded-for": "forwarded_for",
+    b"x-forwarded-proto": "forwarded_proto",
+    b"x-envoy-external-address": "source_ip",
+    b"x-request-id": "request_id",
+}
+
 _log = Logger()
 _monotonic = time.monotonic
 
@@ -54,7 +67,7 @@ class Exchange:
     chunked = expects_continue = chunked_response = False
     started = request_complete = response_begun = done = False
     refusal: Refused | None = None
-    user_agent = received_for = received_proto = forwarded_for = request_id = b""
+    received_for = received_proto = forwarded_for = forwarded_proto = request_id = b""
     flags = details = transport_failure = b""
     upstream_host = upstream_cluster = upstream_local = route_name = b""
     status = bytes_received = bytes_sent = attempt = 0
@@ -84,11 +97,11 @@ class Exchange:
         self.authority = head.authority
         self._route_path = path = head.path
         self.path = path + head.query if head.query else path
-        self.headers = head.headers
+        self.shape = head.shape
+        self.values = head.values
         self.started_at = head.started_at
         self.begun_at = _monotonic()
         self.unsent: list[bytes] = []
-        self.user_agent = head.user_agent
         self.received_for = head.forwarded_for
         self.received_proto = head.forwarded_proto
         self.keep_alive = head.keep_alive
@@ -107,7 +120,6 @@ class Exchange:
         self.local = connection.local
         self.source_ip = connection.source_ip
         self.method = self.authority = self.path = b""
-        self.headers = []
         self.started_at = started_at
         self.begun_at = _monotonic()
         self.unsent = []
@@ -117,18 +129,20 @@ class Exchange:
 
     def header_values(self, name: bytes) -> Sequence[bytes]:
         """See ``IRequest``."""
-        values = [value for header, value in self.headers if header == name]
-        if values:
-            return values
-        if name in (b"host", b":authority"):
-            return [self.authority]
-        if name == b":path":
-            return [self.path]
-        if name == b":method":
-            return [self.method]
-        if name == b":scheme":
-            return [self.scheme]
-        return values
+        positions = self.shape.index.get(name)
+        if positions is not None:
+            values = self.values
+            return [values[at] for at in positions]
+        attribute = _OTHER_HEADERS.get(name)
+        if attribute is None:
+            return ()
+        return [getattr(self, attribute)]
+
+    @property
+    def user_agent(self) -> bytes:
+        """The ``user-agent`` header; empty when there is none."""
+        at = self.shape.index.get(b"user-agent")
+        return self.values[at[0]] if at is not None else b""
 
     # The request's way
 
@@ -177,15 +191,7 @@ class Exchange:
             if proto == b"https":
                 self.scheme = proto
         self.request_id = self.gateway.request_ids.next()
-        headers = self.headers
-        if self.chunked:
-            headers.append((b"transfer-encoding", b"chunked"))
-        headers += (
-            (b"x-forwarded-for", self.forwarded_for),
-            (b"x-forwarded-proto", proto),
-            (b"x-envoy-external-address", self.source_ip),
-            (b"x-request-id", self.request_id),
-        )
+        self.forwarded_proto = proto
 
     def _try(self) -> None:
         """Choose an endpoint and send the request there. A retry asks the strategy anew, as Envoy does."""
@@ -228,11 +234,16 @@ class Exchange:
 
     def head(self) -> bytes:
         """The request's head for the endpoint."""
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\nx-envoy-attempt-count: %d\r\n\r\n" % (
+        return self.shape.template % (
             self.method,
             self.path,
             self.authority,
-            b"\r\n".join(map(b": ".join, self.headers)),
+            *self.values,
+            b"transfer-encoding: chunked\r\n" if self.chunked else b"",
+            self.forwarded_for,
+            self.forwarded_proto,
+            self.source_ip,
+            self.request_id,
             self.attempt + 1,
         )
 

@@ -1,7 +1,6 @@
 """What each header name means to the gateway.
 
-Rules: the tables hold lower-case names; ``NameCache`` maps a name as it came from the wire to its lower-case form and
-meaning, learning spellings as they come. It is bounded, for names come from strangers.
+Names are in lower case.
 
 Source of the sets: Istio's gateway as observed on Envoy 1.40 (headers removed from clients, hop-by-hop headers, headers
 of which repeated lines are one value).
@@ -15,7 +14,7 @@ from meshproxy.headers import JOINED_HEADERS
 
 
 class Meaning(IntEnum):
-    """What has to be done about a header. ``PLAIN`` is 0: the test for it is the hot path's."""
+    """What has to be done about a header."""
 
     PLAIN = 0
     DROP = 1
@@ -92,25 +91,3 @@ RESPONSE_MEANINGS: dict[bytes, Meaning] = {
     **dict.fromkeys(_NOT_FROM_ENDPOINTS, Meaning.DROP),
     b"date": Meaning.DATE,
 }
-
-_LONGEST_REMEMBERED = 64
-_MOST_REMEMBERED = 4096
-
-
-class NameCache(dict[bytes, tuple[bytes, int]]):
-    """``cache[name]`` is ``(lower-case name, Meaning)`` for a name in any spelling."""
-
-    def __init__(self, meanings: dict[bytes, Meaning]) -> None:
-        super().__init__()
-        self._meanings = meanings
-
-    def __missing__(self, name: bytes) -> tuple[bytes, int]:
-        lower = name.lower()
-        entry = (lower, int(self._meanings.get(lower, Meaning.PLAIN)))
-        if len(name) <= _LONGEST_REMEMBERED and len(self) < _MOST_REMEMBERED:
-            self[name] = entry
-        return entry
-
-
-REQUEST_NAMES = NameCache(REQUEST_MEANINGS)
-RESPONSE_NAMES = NameCache(RESPONSE_MEANINGS)

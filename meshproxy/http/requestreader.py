@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from meshproxy.http.names import REQUEST_NAMES, Meaning
+from meshproxy.http.fields import Shapes, collector
+from meshproxy.http.names import REQUEST_MEANINGS, Meaning
 from meshproxy.http.requesthead import BAD_REQUEST, Refused, check_field_count, is_host, split_target
 
 _LARGEST_HEAD = 60 * 1024
@@ -33,7 +34,14 @@ _FORWARDED_PROTO = int(Meaning.FORWARDED_PROTO)
 _TE = int(Meaning.TE)
 _UPGRADE = int(Meaning.UPGRADE)
 _EXPECT = int(Meaning.EXPECT)
-_JOINED = int(Meaning.JOINED)
+
+# What an exchange puts around the fields that a client sent: see ``Exchange.head``.
+SHAPES = Shapes(
+    REQUEST_MEANINGS,
+    prefix=b"%b %b HTTP/1.1\r\nhost: %b\r\n",
+    suffix=b"%bx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-envoy-external-address: %b\r\n"
+    b"x-request-id: %b\r\nx-envoy-attempt-count: %d\r\n\r\n",
+)
 
 # A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
 _NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
@@ -82,18 +90,20 @@ class _BehindHead:
 class RequestReader:
     """See the head of this module.
 
-    After ``head_received``: ``method``, ``authority``, ``path`` (normalised), ``query`` (with its ``?``), ``headers``
-    (pairs; the receiver may keep and change the list), ``chunked``, ``length`` (None without content-length),
-    ``keep_alive``, ``expects_continue``, ``user_agent``, ``forwarded_for`` and ``forwarded_proto`` as received (the
-    latter two are not in ``headers``), ``started_at`` (Unix time of the first byte).
+    After ``head_received``: ``method``, ``authority``, ``path`` (normalised), ``query`` (with its ``?``), ``shape``
+    and ``values`` (the fields to pass on), ``chunked``, ``length`` (None without content-length),
+    ``keep_alive``, ``expects_continue``, ``forwarded_for`` and ``forwarded_proto`` as received (the
+    latter two are not among ``values``), ``started_at`` (Unix time of the first byte).
     """
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
+        self.on_header = collector(self._names, self._values)
         self._parser: Any = HttpRequestParser(self)
         self._in_head = self._in_body = self._trim = self._behind = False
         self._head_size = self._idle_size = 0
-        self.headers: list[tuple[bytes, bytes]] = []
         self.chunked = False
 
     def close(self) -> None:
@@ -146,8 +156,8 @@ class RequestReader:
     def on_message_begin(self) -> None:
         self._in_head = True
         self._target = b""
-        self.headers = []
-        self._joined: dict[bytes, int] = {}
+        self._names.clear()
+        self._values.clear()
         self._host: bytes | None = None
         self.length: int | None = None
         self.chunked = False
@@ -160,30 +170,13 @@ class RequestReader:
     def on_url(self, url: bytes) -> None:
         self._target += url
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        lower, meaning = REQUEST_NAMES[name]
-        if self._trim:
-            value = value.rstrip(b" \t")
-        if not meaning:
-            self.headers.append((lower, value))
-        elif meaning == _JOINED:
-            headers = self.headers
-            at = self._joined.setdefault(lower, len(headers))
-            if at == len(headers):
-                headers.append((lower, value))
-            else:
-                headers[at] = (lower, headers[at][1] + b"," + value)
-        elif self._in_head:  # else a trailer
-            self._special(meaning, lower, value)
-
-    def _special(self, meaning: int, lower: bytes, value: bytes) -> None:
+    def _special(self, meaning: int, value: bytes) -> None:
         if meaning == _HOST:
             if self._host is not None or not is_host(value):
                 raise Refused(*BAD_REQUEST)
             self._host = value
         elif meaning == _CONTENT_LENGTH:
             self.length = int(value)
-            self.headers.append((lower, value))
         elif meaning == _TRANSFER_ENCODING:
             if self.chunked or value.lower() != b"chunked":
                 raise Refused(501, b"Not Implemented", b"http1.invalid_transfer_encoding")
@@ -195,17 +188,22 @@ class RequestReader:
         elif meaning == _FORWARDED_PROTO:
             self.forwarded_proto = value
         elif meaning == _TE:
-            if b"trailers" in value.lower():
-                self.headers.append((lower, b"trailers"))
+            self._te = True
         elif meaning == _UPGRADE:
             self._upgrade = value
         elif meaning == _EXPECT:
             self.expects_continue = value.lower() == b"100-continue"
-            self.headers.append((lower, value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         parser = self._parser
+        values = self._values
+        if self._trim:
+            values = [value.rstrip(b" \t") for value in values]
+        shape = SHAPES.of(tuple(self._names))
+        self._te = False
+        for at, meaning in shape.special:
+            self._special(meaning, values[at])
         connection = self._connection
         self.keep_alive = parser.should_keep_alive()
         # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
@@ -213,23 +211,24 @@ class RequestReader:
             raise Refused(426, b"Upgrade Required", b"low_version")
         if self._head_size > _LARGEST_HEAD and self._size_of_head() > _LARGEST_HEAD:
             raise Refused(*_TOO_LARGE)
-        check_field_count(len(self.headers) + 1)
+        check_field_count(shape.count)
         if self._host is None:
             raise Refused(400, b"", b"missing_host_header")
         self.method: bytes = parser.get_method()
         if self.method == b"CONNECT":
             raise Refused(404, b"", b"route_not_found")
         self.authority, self.path, self.query = split_target(self._target, self._host)
-        if connection is not None:
-            self._drop_nominated(connection)
-        at = self._joined.get(b"user-agent")
-        self.user_agent = b"" if at is None else self.headers[at][1]
+        self.shape, self.values = shape, shape.pick(values)
+        if shape.repeats:
+            self.shape, self.values = SHAPES.joined(self.shape, self.values)
+        if self._te or connection is not None:
+            self._drop_hop_by_hop(connection or b"")
         self._in_body = True
         self._idle_size = 0
         self._receiver.head_received(self)
         # Where trailers go, and are forgotten.
-        self.headers = []
-        self._joined = {}
+        self._names.clear()
+        self._values.clear()
 
     def on_body(self, body: bytes) -> None:
         self._idle_size = _BODY_CAME
@@ -257,13 +256,18 @@ class RequestReader:
     # Details of the head
 
     def _size_of_head(self) -> int:
-        fields = sum(len(name) + len(value) + 4 for name, value in self.headers)
-        return fields + len(self._target) + len(self._host or b"") + len(self.forwarded_for)
+        fields = sum(len(text) + 2 for text in (*self._names, *self._values))
+        return fields + len(self._target)
 
-    def _drop_nominated(self, connection: bytes) -> None:
-        """Remove the headers that the client's ``Connection`` names as its own."""
-        named = {token.strip(b" \t") for token in connection.lower().split(b",")}
-        named -= _NEVER_NOMINATED
-        if named - {b"close", b"keep-alive", b"upgrade", b""}:
-            self.headers = [header for header in self.headers if header[0] not in named]
-            self._joined = {name: at for at, (name, _) in enumerate(self.headers) if name in self._joined}
+    def _drop_hop_by_hop(self, connection: bytes) -> None:
+        """Remove the fields that the client's ``Connection`` names as its own, and ``TE`` but for ``trailers``."""
+        named = {token.strip(b" \t") for token in connection.lower().split(b",")} - _NEVER_NOMINATED
+        if not self._te and not named - {b"close", b"keep-alive", b"upgrade", b""}:
+            return
+        pairs = []
+        for name, value in zip(self.shape.names, self.values, strict=True):
+            if name == b"te" and b"trailers" in value.lower():
+                pairs.append((name, b"trailers"))
+            elif name != b"te" and name not in named:
+                pairs.append((name, value))
+        self.shape, self.values = SHAPES.fields(pairs)

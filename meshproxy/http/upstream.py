@@ -22,7 +22,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
-from meshproxy.http.names import RESPONSE_NAMES, Meaning
+from meshproxy.http.fields import Shapes, collector
+from meshproxy.http.names import RESPONSE_MEANINGS, Meaning
 from meshproxy.http.statuses import status_line
 from meshproxy.net.transports import address_text
 
@@ -34,12 +35,17 @@ if TYPE_CHECKING:
 _LARGEST_HEAD = 60 * 1024
 _MOST_INTERIM = 16
 
-_DROP = int(Meaning.DROP)
 _CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
 _TRANSFER_ENCODING = int(Meaning.TRANSFER_ENCODING)
 _CONNECTION = int(Meaning.CONNECTION)
 _DATE = int(Meaning.DATE)
 _monotonic = time.monotonic
+
+_SHAPES = Shapes(
+    RESPONSE_MEANINGS,
+    prefix=b"%b",
+    suffix=b"%bx-envoy-upstream-service-time: %d\r\nserver: istio-envoy\r\n\r\n",
+)
 
 
 class _Unwanted(Exception):
@@ -75,6 +81,9 @@ class Upstream(Protocol):
         self._host = host
         self._first: Exchange | None = first
         self._exchange: Exchange | None = None
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
+        self.on_header = collector(self._names, self._values)
         self._parser: Any = HttpResponseParser(self)
         self._out: list[bytes] = []
         self._local = b""
@@ -204,28 +213,9 @@ class Upstream(Protocol):
     def on_message_begin(self) -> None:
         if self._complete:
             self._surplus = True
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._has_length = self._chunked = self._has_date = self._has_connection = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        lower, meaning = RESPONSE_NAMES[name]
-        if self._trim:
-            value = value.rstrip(b" \t")
-        if not meaning:
-            self._headers.append((lower, value))
-        elif self._in_head:
-            if meaning == _CONTENT_LENGTH:
-                self._has_length = True
-                self._headers.append((lower, value))
-            elif meaning == _TRANSFER_ENCODING:
-                if self._chunked or value.lower() != b"chunked":
-                    raise _Unwanted("a transfer coding other than chunked")
-                self._chunked = True
-            elif meaning == _DATE:
-                self._has_date = True
-                self._headers.append((lower, value))
-            elif meaning == _CONNECTION:
-                self._has_connection = True
+        self._names.clear()
+        self._values.clear()
+        self._has_length = self._chunked = self._has_date = False
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
@@ -237,11 +227,27 @@ class Upstream(Protocol):
             self._interim_response(exchange, status)
             return
         self._in_head = False
+        values = self._values
+        if self._trim:
+            values = [value.rstrip(b" \t") for value in values]
+        shape = _SHAPES.of(tuple(self._names))
+        has_connection = False
+        for at, meaning in shape.special:
+            if meaning == _CONTENT_LENGTH:
+                self._has_length = True
+            elif meaning == _DATE:
+                self._has_date = True
+            elif meaning == _CONNECTION:
+                has_connection = True
+            elif meaning == _TRANSFER_ENCODING:
+                if self._chunked or values[at].lower() != b"chunked":
+                    raise _Unwanted("a transfer coding other than chunked")
+                self._chunked = True
         self._keep_alive = keep_alive = parser.should_keep_alive()
         # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
-        if self._chunked and (self._has_connection or not keep_alive) and parser.get_http_version() != "1.1":
+        if self._chunked and (has_connection or not keep_alive) and parser.get_http_version() != "1.1":
             raise _Unwanted("a transfer coding in HTTP/1.0")
-        headers, self._headers = self._headers, []
+        kept = shape.pick(values)
         is_head = exchange.method == b"HEAD"
         bodiless = is_head or status in (204, 304)
         exchange.status = status
@@ -254,7 +260,9 @@ class Upstream(Protocol):
             added.append(b"set-cookie: %b\r\n" % cookie)
         exchange.chunked_response = False
         if status == 204 and self._has_length:
-            headers = [header for header in headers if header[0] != b"content-length"]  # RFC 9110, 8.6
+            # RFC 9110, 8.6
+            pairs = zip(shape.names, kept, strict=True)
+            shape, kept = _SHAPES.fields(pair for pair in pairs if pair[0] != b"content-length")
         if not bodiless and not self._has_length:
             self._until_close = not self._chunked
             exchange.chunked_response = True
@@ -265,11 +273,7 @@ class Upstream(Protocol):
             exchange.keep_alive = False
         if not exchange.keep_alive:
             added.append(b"connection: close\r\n")
-        fields = b"\r\n".join(map(b": ".join, headers)) + b"\r\n" if headers else b""
-        self._out.append(
-            b"%b%b%bx-envoy-upstream-service-time: %d\r\nserver: istio-envoy\r\n\r\n"
-            % (status_line(status), fields, b"".join(added), service)
-        )
+        self._out.append(shape.template % (status_line(status), *kept, b"".join(added), service))
         if is_head:
             # llhttp cannot know and would wait for a body. A new parser takes over for the next response.
             self._complete = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.http.names import REQUEST_MEANINGS, Meaning, NameCache
 from meshproxy.http.requesthead import is_host, trusted_address
 
 
@@ -74,23 +73,3 @@ class TrustedAddresses(SynchronousTestCase):
             (b"\xff", 1, b"peer"),
         ):
             self.assertEqual(trusted_address(received, trusted, b"peer"), found, received)
-
-
-class Names(SynchronousTestCase):
-    """The cache of header names."""
-
-    def test_spellings(self) -> None:
-        """Every spelling of a name has its meaning."""
-        names = NameCache(REQUEST_MEANINGS)
-        self.assertEqual(names[b"CONTENT-length"], (b"content-length", Meaning.CONTENT_LENGTH))
-        self.assertEqual(names[b"X-Own"], (b"x-own", Meaning.PLAIN))
-
-    def test_bounded(self) -> None:
-        """Strangers cannot fill it, neither with many names nor with long ones."""
-        names = NameCache(REQUEST_MEANINGS)
-        self.assertEqual(names[b"X" * 1000], (b"x" * 1000, Meaning.PLAIN))
-        self.assertEqual(len(names), 0)
-        for number in range(10000):
-            names[b"x-%d" % number]
-        self.assertLess(len(names), 5000)
-        self.assertEqual(names[b"Host"], (b"host", Meaning.HOST))
