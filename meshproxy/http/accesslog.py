@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _FLUSH_SECONDS = 1.0
 _FLUSH_BYTES = 64 * 1024
+_FORMAT = b'[%b] "%b" %d %b %b - "%b" %d %d %d %b "%b" "%b" "%b" "%b" "%b" %b %b %b %b - %b\n'
+_QUOTES = _FORMAT.count(b'"')
 
 
 def _quoted(text: bytes) -> bytes:
@@ -71,23 +73,21 @@ class AccessLog:
 
     def exchange(self, e: Exchange) -> None:
         """Write the line of a finished exchange."""
-        method = e.method
-        if method:
-            path = e.path
-            agent = e.user_agent
-            forwarded = e.forwarded_for
-            request_id = e.request_id
-            request = b"%b %b HTTP/1.1" % (method, path)
-            if b'"' in agent or b"\\" in agent or not agent.isascii():
-                agent = _quoted(agent)
-            if b'"' in forwarded or b"\\" in forwarded or not forwarded.isascii():
-                forwarded = _quoted(forwarded)
-            if b'"' in path or b"\\" in path or not path.isascii():
-                request = _quoted(request)
-        else:
-            request = b"- - HTTP/1.1"
-            agent = forwarded = request_id = b""
-        line = b'[%b] "%b" %d %b %b - "%b" %d %d %d %b "%b" "%b" "%b" "%b" "%b" %b %b %b %b - %b\n' % (
+        agent, forwarded = e.user_agent, e.forwarded_for
+        request = b"%b %b HTTP/1.1" % (e.method, e.path) if e.method else b"- - HTTP/1.1"
+        line = self._line(e, request, agent, forwarded)
+        # Nearly no line has anything to escape, so the whole of it is looked at first.
+        if line.count(b'"') != _QUOTES or b"\\" in line or not line.isascii():
+            line = self._line(e, _quoted(request), _quoted(agent), _quoted(forwarded))
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size >= _FLUSH_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(_FLUSH_SECONDS, self._on_time)
+
+    def _line(self, e: Exchange, request: bytes, agent: bytes, forwarded: bytes) -> bytes:
+        return _FORMAT % (
             self._stamp.at(e.started_at),
             request,
             e.status,
@@ -97,10 +97,10 @@ class AccessLog:
             e.bytes_received,
             e.bytes_sent,
             e.duration_ms,
-            b"%d" % e.service_ms if e.service_ms is not None else b"-",
+            b"-" if e.service_ms is None else b"%d" % e.service_ms,
             forwarded or b"-",
             agent or b"-",
-            request_id or b"-",
+            e.request_id or b"-",
             e.authority or b"-",
             e.upstream_host or b"-",
             e.upstream_cluster or b"-",
@@ -109,12 +109,6 @@ class AccessLog:
             e.logged_remote,
             e.route_name or b"-",
         )
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size >= _FLUSH_BYTES:
-            self.flush()
-        elif self._timer is None:
-            self._timer = self._clock.callLater(_FLUSH_SECONDS, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from meshproxy import selection
 from meshproxy.http.localreply import local_reply
 from meshproxy.http.requesthead import Refused, trusted_address
+from meshproxy.http.requestreader import NO_FIELDS
 from meshproxy.interfaces import IRequest
 from meshproxy.model import Cluster, Endpoint, Forward
 
@@ -120,6 +121,7 @@ class Exchange:
         self.local = connection.local
         self.source_ip = connection.source_ip
         self.method = self.authority = self.path = b""
+        self.shape, self.values = NO_FIELDS
         self.started_at = started_at
         self.begun_at = _monotonic()
         self.unsent = []
@@ -256,7 +258,8 @@ class Exchange:
     def request_completed(self) -> None:
         """The request has been read whole."""
         self.request_complete = True
-        self.request_done_at = _monotonic()
+        if self.bytes_received:
+            self.request_done_at = _monotonic()
         if self.chunked:
             self.unsent.append(b"")  # encoded as any other chunk, this is the last one
 

@@ -43,6 +43,8 @@ SHAPES = Shapes(
     b"x-request-id: %b\r\nx-envoy-attempt-count: %d\r\n\r\n",
 )
 
+NO_FIELDS = SHAPES.fields(())
+
 # A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
 _NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
 
@@ -118,7 +120,7 @@ class RequestReader:
         else:
             self._head_size = len(data)
             self._behind = False
-            self._trim = b" \r\n" in data or b"\t\r\n" in data
+            self._trim = b" \r\n" in data or (b"\t" in data and b"\t\r\n" in data)
         while True:
             try:
                 self._parser.feed_data(data)

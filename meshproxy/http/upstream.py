@@ -119,7 +119,7 @@ class Upstream(Protocol):
         self._silent = False
         if self._in_head:
             self._head_size += len(data)
-            self._trim = b" \r\n" in data or b"\t\r\n" in data or self._head_size != len(data)
+            self._trim = b" \r\n" in data or (b"\t" in data and b"\t\r\n" in data) or self._head_size != len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
