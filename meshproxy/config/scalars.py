@@ -1,9 +1,9 @@
 """What an unquoted YAML scalar is: a null, a boolean, a number or a string.
 
 The rules are those of the Go reader that kubectl and Istio share (sigs.k8s.io/yaml: YAML 1.1 booleans, no base-60
-numbers, dates stay strings, ``1e3`` is a number, ``010`` is eight), not PyYAML's. One exception: a lone ``y`` or ``n`` is
-a boolean only where a boolean is asked for. Versions of that reader differ about it, and nobody names a thing ``n`` and
-means false.
+numbers, dates stay strings, ``1e3`` is a number, ``010`` is eight), not PyYAML's. One exception: a lone ``y`` or ``n``
+is a boolean only where a boolean is asked for. Versions of that reader differ about it, and nobody names a thing ``n``
+and means false.
 """
 
 from __future__ import annotations
