@@ -62,6 +62,13 @@ class InstallingTests(SynchronousTestCase):
         link_dependencies(self.folder / "dependencies")
         site = Path(self.run_away(self.bin / "python", "-c", "import site; print(site.getsitepackages()[0])").strip())
         (site / "dependencies.pth").write_text(f"{self.folder / 'dependencies'}\n")
+        # What comes with a new environment is older than what the project is built with, and would be found first.
+        for old in (*site.glob("setuptools*"), *site.glob("pkg_resources*")):
+            shutil.rmtree(old)
+        # Twisted's own script stands beside the Python that it was installed for.
+        twistd = self.bin / "twistd"
+        twistd.write_text(f"#!{self.bin / 'python'}\nfrom twisted.scripts.twistd import run\n\nrun()\n")
+        twistd.chmod(0o755)
 
     def run_away(self, *command: str | Path, cwd: Path | None = None) -> str:
         """Output of a command that runs in a folder of its own and has to succeed."""
