@@ -6,24 +6,28 @@ keyed by the names and addresses found here, so it outlives a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
 from meshproxy.errors import Diagnostic, Location
+from meshproxy.routes import Route
 
 if TYPE_CHECKING:  # interfaces.py names Endpoint; only annotations here need it back
-    from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder
+    from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder
+
+UNIX_MARKS = ("/", "@")
+"""What the address of a UNIX socket begins with, and no other."""
 
 
 @frozen(cache_hash=True)
 class Endpoint:
     """An address that serves a cluster.
 
-    ``address`` is an IP in canonical text (IPv6 without brackets), ``labels`` are sorted pairs, ``weight`` is at least
-    1, ``locality`` is ``region/zone/subzone`` or empty.
+    ``address`` is an IP in canonical text (IPv6 without brackets), or the path of a UNIX socket, or ``@name`` of an
+    abstract one, both with port 0. ``labels`` are sorted pairs, ``weight`` is at least 1, ``locality`` is
+    ``region/zone/subzone`` or empty.
     """
 
     address: str
@@ -34,7 +38,12 @@ class Endpoint:
 
     @property
     def key(self) -> str:
-        """``ip:port``, IPv6 as ``[ip]:port``: what identifies the endpoint on a ring and in run-time state."""
+        """What identifies the endpoint on a ring and in run-time state.
+
+        ``ip:port``, IPv6 as ``[ip]:port``; of a UNIX socket its path or name.
+        """
+        if self.address.startswith(UNIX_MARKS):
+            return self.address
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
@@ -44,6 +53,10 @@ class Cluster:
 
     ``name`` is Envoy's ``outbound|PORT|SUBSET|HOST``. ``balancer`` was built by ``builder`` for ``endpoints``.
     Times are seconds.
+
+    ``targets``, if there are any, are endpoints whose addresses may be host names. At run time they are looked up again
+    and again, and ``endpoints`` and ``balancer`` are replaced by what comes of it; a snapshot itself has none.
+    ``logical``: there is one target, and the first address it has is the only endpoint.
     """
 
     name: str
@@ -51,80 +64,31 @@ class Cluster:
     builder: ILoadBalancerBuilder
     balancer: ILoadBalancer
     connect_timeout: float = 10.0
+    targets: tuple[Endpoint, ...] = ()
+    logical: bool = False
 
 
-@frozen(eq=False)
-class WeightedDestination:
-    """A share of a route's traffic. ``cluster`` names a cluster that may be missing from the snapshot: a 503."""
+class RoutedRequest(Protocol):
+    """What routes look at, before anything of the request is changed.
 
-    cluster: str
-    weight: int = 1
-
-
-@frozen(eq=False)
-class Forward:
-    """What a route does: send the request to one of its destinations.
-
-    ``destinations`` has at least one entry; with several, each has a weight above 0 and is drawn at random by weight.
-    ``retries`` is the number of further tries after a failed connection. ``avoid_previous_hosts``: a retry looks for an
-    endpoint that was not tried yet.
+    ``path`` has the query, ``route_path`` has not; both are normalized. ``scheme`` is the trusted one.
     """
 
-    destinations: tuple[WeightedDestination, ...]
-    hash_policy: tuple[IHashKey, ...] = ()
-    retries: int = 2
-    avoid_previous_hosts: bool = True
+    method: bytes
+    scheme: bytes
+    authority: bytes
+    path: bytes
+    route_path: bytes
 
-
-class PathKind(Enum):
-    """How a route compares the path (without query)."""
-
-    ANY = "any"
-    EXACT = "exact"
-    PREFIX = "prefix"
-    REGEX = "regex"
-
-
-@frozen
-class PathMatch:
-    """A condition on the path; ``value`` is the text or the RE2 pattern as written."""
-
-    kind: PathKind = PathKind.ANY
-    value: str = ""
-
-    @property
-    def catch_all(self) -> bool:
-        """True for what Istio calls a catch-all and moves behind all other routes of a host."""
-        return (
-            self.kind is PathKind.ANY
-            or (self.kind is PathKind.PREFIX and self.value == "/")
-            or (self.kind is PathKind.REGEX and self.value == ".*")
-        )
-
-
-@frozen(eq=False)
-class Route:
-    """A condition and what to do when it holds. ``name`` is empty where the configuration gives none."""
-
-    match: PathMatch
-    action: Forward
-    name: str = ""
-    location: Location | None = None
-
-
-@frozen(eq=False)
-class VirtualHost:
-    """A host, exact or starting with ``*``, in lower case, and its routes in order of precedence."""
-
-    host: str
-    routes: tuple[Route, ...]
+    def header_values(self, name: bytes) -> Sequence[bytes]:
+        """As ``interfaces.IRequest.header_values``."""
 
 
 class RouteFinder(Protocol):
     """The route table of a listener (``routing.RouteTable``)."""
 
-    def find(self, authority: bytes, path: bytes) -> Route | None:
-        """The route for an authority as sent and a path without query; None: answer 404."""
+    def find(self, request: RoutedRequest) -> Route | None:
+        """The route for a request; None: answer 404."""
 
 
 @frozen(eq=False)
@@ -147,17 +111,22 @@ class Listener:
 
 @frozen(eq=False)
 class MeshSettings:
-    """What Istio keeps in MeshConfig, from a ``Mesh`` document. None: not said there."""
+    """What Istio keeps in MeshConfig, from a ``Mesh`` document. None: not said there.
+
+    ``path_normalization`` is a name that ``paths`` knows.
+    """
 
     access_log_file: str | None = None
     trusted_proxies: int = 0
+    path_normalization: str = "BASE"
 
 
 @frozen(eq=False)
 class Snapshot:
     """One immutable compiled configuration.
 
-    ``digest`` is that of the files it was read from; ``warnings`` are what the load found, none of them an error.
+    ``digest`` is that of the files it was read from; ``warnings`` are what the load found, none of them an error;
+    ``documents`` is how many there were in the files.
     """
 
     listeners: tuple[Listener, ...]
@@ -165,12 +134,17 @@ class Snapshot:
     mesh: MeshSettings = field(factory=MeshSettings)
     digest: str = ""
     warnings: tuple[Diagnostic, ...] = ()
+    documents: int = 0
 
 
 @frozen
 class ProxyIdentity:
-    """Who this gateway is: compared with ``Gateway.spec.selector``, ``exportTo`` and the like."""
+    """Who this gateway is: compared with ``Gateway.spec.selector``, ``exportTo`` and the like.
+
+    ``locality`` is ``region/zone/subzone``, empty where nobody said it.
+    """
 
     namespace: str = "istio-system"
     labels: frozenset[tuple[str, str]] = frozenset({("istio", "ingressgateway"), ("app", "istio-ingressgateway")})
     cluster_domain: str = "cluster.local"
+    locality: str = ""

@@ -7,17 +7,19 @@ the first route that matches wins. The port of the authority and its letter case
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import re2
-
-from meshproxy.model import PathKind, PathMatch, Route, VirtualHost
+from meshproxy.model import RoutedRequest
+from meshproxy.routeindex import RouteIndex, SharedTests
+from meshproxy.routes import Route, RouteMatch, VirtualHost
 
 _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 128
 
-_Condition = Callable[[bytes], object]
-_Compiled = tuple[tuple[_Condition | None, Route], ...]
+_Compiled = tuple[Route | None, RouteIndex, tuple[Route, ...]]
+"""The route of every request, if there is one, and the index of the routes."""
+
+_NOWHERE: _Compiled = (None, RouteIndex(()), ())
 
 
 def host_of(authority: bytes) -> bytes:
@@ -48,8 +50,19 @@ class RouteTable:
             else:
                 self._exact[host] = virtual_host
         self._suffix_lengths = sorted({len(suffix) for suffix in self._by_suffix}, reverse=True)
-        self._compiled: dict[VirtualHost, _Compiled] = {host: _compile(host) for host in self.virtual_hosts}
-        # Authorities as they were sent. Bounded, for they come from strangers.
+        # Only what is asked counts for an index: hosts that differ in what is done share theirs.
+        indexes: dict[tuple[RouteMatch, ...], RouteIndex] = {}
+        shared: SharedTests = {}
+        self._compiled: dict[VirtualHost, _Compiled] = {}
+        for virtual_host in self.virtual_hosts:
+            routes = virtual_host.routes
+            matches = tuple(route.match for route in routes)
+            index = indexes.get(matches)
+            if index is None:
+                index = indexes[matches] = RouteIndex(matches, shared)
+            always = None if index.always is None else routes[index.always]
+            self._compiled[virtual_host] = (always, index, routes)
+        # By authorities as they were sent. Bounded, for they come from strangers.
         self._remembered: dict[bytes, _Compiled] = {}
 
     def virtual_host(self, authority: bytes) -> VirtualHost | None:
@@ -66,32 +79,21 @@ class RouteTable:
                     return found
         return self._default
 
-    def find(self, authority: bytes, path: bytes) -> Route | None:
-        """The route for an authority as sent and a normalized path without query; None: no host or no route in it."""
-        routes = self._remembered.get(authority)
-        if routes is None:
-            virtual_host = self.virtual_host(authority)
-            routes = self._compiled[virtual_host] if virtual_host is not None else ()
-            if len(self._remembered) < _MOST_REMEMBERED and len(authority) <= _LONGEST_REMEMBERED:
-                self._remembered[authority] = routes
-        for matches, route in routes:
-            if matches is None or matches(path):
-                return route
-        return None
+    def find(self, request: RoutedRequest) -> Route | None:
+        """The route for a request; None: no virtual host, or no route of it matches."""
+        compiled = self._remembered.get(request.authority)
+        if compiled is None:
+            compiled = self._compiled_for(request.authority)
+        route, index, routes = compiled
+        if route is None:
+            place = index.find(request)
+            if place is not None:
+                return routes[place]
+        return route
 
-
-def _compile(virtual_host: VirtualHost) -> _Compiled:
-    return tuple((_condition(route.match), route) for route in virtual_host.routes)
-
-
-def _condition(match: PathMatch) -> _Condition | None:
-    """A test of a path; None for what every path passes, for each begins with "/"."""
-    value = match.value.encode("utf-8")
-    if match.kind is PathKind.ANY or (match.kind is PathKind.PREFIX and value in (b"", b"/")):
-        return None
-    if match.kind is PathKind.EXACT:
-        return value.__eq__
-    if match.kind is PathKind.PREFIX:
-        return lambda path: path.startswith(value)
-    fullmatch: _Condition = re2.compile(match.value).fullmatch
-    return fullmatch
+    def _compiled_for(self, authority: bytes) -> _Compiled:
+        virtual_host = self.virtual_host(authority)
+        compiled = _NOWHERE if virtual_host is None else self._compiled[virtual_host]
+        if len(self._remembered) < _MOST_REMEMBERED and len(authority) <= _LONGEST_REMEMBERED:
+            self._remembered[authority] = compiled
+        return compiled

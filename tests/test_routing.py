@@ -2,12 +2,9 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.model import Forward, PathKind, PathMatch, Route, VirtualHost, WeightedDestination
+from meshproxy.routes import VirtualHost
 from meshproxy.routing import RouteTable, host_of
-
-
-def route(name: str, kind: PathKind = PathKind.ANY, value: str = "") -> Route:
-    return Route(PathMatch(kind, value), Forward((WeightedDestination(name),)), name)
+from tests.routed import Request, exact, path, route
 
 
 def table(*hosts: str) -> RouteTable:
@@ -15,7 +12,7 @@ def table(*hosts: str) -> RouteTable:
 
 
 def chosen(table: RouteTable, authority: bytes, path: bytes = b"/") -> str | None:
-    found = table.find(authority, path)
+    found = table.find(Request(path, authority))
     return None if found is None else found.name
 
 
@@ -59,7 +56,7 @@ class HostTests(SynchronousTestCase):
         """A host whose routes do not match gets none, even where a wildcard host has one."""
         hosts = RouteTable(
             [
-                VirtualHost("a.test", (route("only", PathKind.EXACT, "/only"),)),
+                VirtualHost("a.test", (route("only", path(exact("/only"))),)),
                 VirtualHost("*", (route("star"),)),
             ]
         )
@@ -74,35 +71,12 @@ class HostTests(SynchronousTestCase):
         self.assertLessEqual(len(hosts._remembered), 4096)
 
 
-class PathTests(SynchronousTestCase):
-    def test_conditions(self) -> None:
-        """Exact is equality, prefix is a plain string prefix, a regular expression has to match the whole path."""
-        routes = RouteTable(
-            [
-                VirtualHost(
-                    "*",
-                    (
-                        route("exact", PathKind.EXACT, "/exact"),
-                        route("prefix", PathKind.PREFIX, "/foo"),
-                        route("regex", PathKind.REGEX, "/r[0-9]+"),
-                        route("long", PathKind.PREFIX, "/foo/bar"),
-                    ),
-                )
-            ]
+class SharingTests(SynchronousTestCase):
+    def test_equal_conditions_are_compiled_once(self) -> None:
+        """Hosts that ask the same of a request share one index, and keep their own routes."""
+        table = RouteTable(
+            VirtualHost(f"{name}.test", (route(f"{name}1", path(exact("/one"))), route(f"{name}2"))) for name in "abc"
         )
-        cases = {
-            b"/exact": "exact",
-            b"/exact/": None,
-            b"/foo": "prefix",
-            b"/foobar": "prefix",
-            b"/foo/bar": "prefix",
-            b"/r12": "regex",
-            b"/r12/": None,
-            b"/xr12": None,
-        }
-        self.assertEqual({path: chosen(routes, b"a", path) for path in cases}, cases)
-
-    def test_hostile_pattern(self) -> None:
-        """A pattern that makes a backtracking matcher explode is linear here."""
-        routes = RouteTable([VirtualHost("*", (route("bad", PathKind.REGEX, "/(a+)+$"),))])
-        self.assertIsNone(chosen(routes, b"a", b"/" + b"a" * 65536 + b"b"))
+        self.assertEqual(chosen(table, b"a.test", b"/one"), "a1")
+        self.assertEqual(chosen(table, b"b.test", b"/two"), "b2")
+        self.assertEqual(len({index for _, index, _ in table._compiled.values()}), 1)
