@@ -11,7 +11,8 @@ from typing import cast
 
 from meshproxy.hashing import mix
 from meshproxy.interfaces import IHashKey, ILoadBalancer, IObservesLoad, IRequest
-from meshproxy.model import Endpoint, WeightedDestination
+from meshproxy.model import Endpoint
+from meshproxy.routes import WeightedDestination
 
 # A retry that avoids hosts asks the balancer for attempts 0 to this one.
 MOST_ATTEMPTS = 5
@@ -40,6 +41,8 @@ def evaluate(policy: Sequence[IHashKey], request: IRequest) -> tuple[int | None,
             key_hash, cookie = found
             total = key_hash if total is None else mix(total, key_hash)
             if cookie is not None:
+                if not isinstance(cookie, bytes):
+                    raise TypeError(f"set_cookie has to be bytes, not {cookie!r}")
                 cookies = [*cookies, cookie]
         if total is not None and key.terminal:
             break

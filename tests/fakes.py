@@ -7,29 +7,30 @@ what the other side would say. Nothing here does I/O.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from errno import ECONNREFUSED
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer, implementer_only
 
 from meshproxy.http.gateway import Gateway
 from meshproxy.interfaces import HashKey, IHashKey, ILoadBalancer, ILoadBalancerBuilder, IRequest
-from meshproxy.model import (
-    Cluster,
-    Endpoint,
+from meshproxy.model import Cluster, Endpoint, Listener, MeshSettings, Snapshot
+from meshproxy.routes import (
+    Comparison,
+    DirectResponse,
+    Fault,
     Forward,
-    Listener,
-    MeshSettings,
-    PathKind,
     PathMatch,
+    Redirect,
     Route,
-    Snapshot,
+    RouteMatch,
     VirtualHost,
     WeightedDestination,
 )
@@ -97,17 +98,37 @@ def cluster(count: int = 1, name: str = CLUSTER, balancer: ILoadBalancer | None 
     return Cluster(name, members, FixedBalancer(members), balancer or FixedBalancer(members), connect_timeout=10.0)
 
 
-def route(prefix: str = "/", to: str = CLUSTER, name: str = "", **forward: Any) -> Route:
-    """A route for a path prefix; ``forward`` as ``model.Forward`` has it."""
-    return Route(PathMatch(PathKind.PREFIX, prefix), Forward((WeightedDestination(to),), **forward), name)
+def route(
+    prefix: str = "/",
+    to: str = CLUSTER,
+    name: str = "",
+    fault: Fault | None = None,
+    destination: Mapping[str, Any] | None = None,
+    **forward: Any,
+) -> Route:
+    """A route for a path prefix to one destination.
+
+    ``destination`` as ``routes.WeightedDestination``, ``forward`` as ``routes.Forward`` has it.
+    """
+    destinations = (WeightedDestination(to, **(destination or {})),)
+    return Route(_prefixed(prefix), Forward(destinations, **forward), name, fault=fault)
 
 
-def snapshot(*clusters: Cluster, routes: Sequence[Route] | None = None, trusted_proxies: int = 0) -> Snapshot:
-    """One listener on port 80 that takes any host."""
+def answer(action: Redirect | DirectResponse, prefix: str = "/", **route: Any) -> Route:
+    """A route for a path prefix that answers; ``route`` as ``routes.Route`` has it."""
+    return Route(_prefixed(prefix), action, **route)
+
+
+def _prefixed(prefix: str) -> RouteMatch:
+    return RouteMatch(PathMatch(Comparison.PREFIX, prefix))
+
+
+def snapshot(*clusters: Cluster, routes: Sequence[Route] | None = None, **mesh: Any) -> Snapshot:
+    """One listener on port 80 that takes any host; ``mesh`` as ``model.MeshSettings`` has it."""
     host = VirtualHost("*", tuple(routes if routes is not None else [route()]))
     listener = Listener("", 80, RouteTable([host]))
     found = clusters or (cluster(),)
-    return Snapshot((listener,), {c.name: c for c in found}, MeshSettings(trusted_proxies=trusted_proxies))
+    return Snapshot((listener,), {c.name: c for c in found}, MeshSettings(**mesh))
 
 
 class FakeTransport(StringTransport):
@@ -212,22 +233,25 @@ class RecordedLog:
         self.exchanges.append(exchange)
 
 
+@implementer_only(IReactorTCP, IReactorTime)
+class MemoryReactor(MemoryReactorClock):
+    """One that has no file descriptors and does not say that it has."""
+
+
 class Wire:
     """A gateway with everything around it in memory; the clock is ``reactor``, random numbers are repeatable."""
 
     def __init__(self, installed: Snapshot | None = None) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = MemoryReactor()
         self.log = RecordedLog()
         self.gateway = Gateway(self.reactor, self.log, random.Random(7))  # type: ignore[arg-type]
         self.gateway.install(installed if installed is not None else snapshot())
         self._clients = 0
 
-    def client(self, key: tuple[str, int] = ("", 80)) -> Peer:
+    def client(self, key: tuple[str, int] = ("", 80), address: str = "198.51.100.1") -> Peer:
         """A new client: 198.51.100.1:50001 and so on, connected to 203.0.113.1:80."""
         self._clients += 1
-        return _connect(
-            self.gateway.factory(key), FakeTransport("203.0.113.1", key[1], "198.51.100.1", 50000 + self._clients)
-        )
+        return _connect(self.gateway.factory(key), FakeTransport("203.0.113.1", key[1], address, 50000 + self._clients))
 
     @property
     def attempts(self) -> list[str]:

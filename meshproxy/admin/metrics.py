@@ -24,7 +24,12 @@ _HELP = {
     "bytes_sent_total": "Bytes of response bodies sent to clients.",
     "connections_active": "Client connections that are open.",
     "connections_total": "Client connections accepted.",
+    "faults_aborted_total": "Requests that a fault rule aborted.",
+    "faults_delayed_total": "Requests that a fault rule delayed.",
     "local_replies_total": "Responses that the gateway made itself.",
+    "mirrors_active": "Mirrored requests under way.",
+    "mirrors_dropped_total": "Mirrored requests that were given up: too many at once, or an endpoint too slow.",
+    "mirrors_total": "Mirrored requests begun.",
     "protocol_errors_total": "Messages from clients or endpoints that are not valid HTTP.",
     "requests_active": "Requests under way.",
     "requests_total": "Requests begun.",
@@ -33,7 +38,8 @@ _HELP = {
     "upstream_connections_active": "Connections to endpoints that are open.",
     "upstream_connections_total": "Connections to endpoints that were made.",
     "upstream_replays_total": "Requests repeated because an endpoint had closed a kept-alive connection.",
-    "upstream_retries_total": "Further tries after a failed connection.",
+    "upstream_retries_total": "Further tries of requests, by their retry policy.",
+    "upstream_timeouts_total": "Requests that a timeout of their route ended.",
 }
 
 
@@ -91,7 +97,7 @@ def _counted(counters: Counters) -> Iterator[Metric]:
         if name.startswith("responses_"):
             continue
         family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-        yield family("meshproxy_" + name, _HELP.get(name, name.replace("_", " ")), value)
+        yield family("meshproxy_" + name, _HELP[name], value)
     for code_class in _CLASSES:
         responses.add_metric([code_class], getattr(counters, "responses_" + code_class))
     yield responses

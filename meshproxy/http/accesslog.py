@@ -7,15 +7,15 @@ quoted field; writing never raises, lines that cannot be written are counted.
 from __future__ import annotations
 
 import os
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 from meshproxy.http.counters import Counters
+from meshproxy.http.statuses import StampCache
 
 if TYPE_CHECKING:
     from meshproxy.http.exchange import Exchange
 
+_STANDARD_OUTPUT = 1
 _FLUSH_SECONDS = 1.0
 _FLUSH_BYTES = 64 * 1024
 _FORMAT = b'[%b] "%b" %d %b %b - "%b" %d %d %d %b "%b" "%b" "%b" "%b" "%b" %b %b %b %b - %b\n'
@@ -29,23 +29,6 @@ def _quoted(text: bytes) -> bytes:
     if text.isascii() and b'"' not in text and b"\\" not in text and text.decode("ascii").isprintable():
         return text
     return b"".join(b"\\x%02x" % c if c < 32 or c > 126 or c in b'"\\' else bytes((c,)) for c in text)
-
-
-class _Stamp:
-    """``2026-11-23T04:04:24.296Z``, with the seconds formatted once for each."""
-
-    __slots__ = ("_second", "_text")
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._text = b""
-
-    def at(self, seconds: float) -> bytes:
-        second = int(seconds)
-        if second != self._second:
-            self._second = second
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode("ascii")
-        return b"%b.%03dZ" % (self._text, (seconds - second) * 1000)
 
 
 class AccessLog:
@@ -62,19 +45,21 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._size = 0
         self._timer: Any = None
-        self._stamp = _Stamp()
+        self._stamp = StampCache()
 
     @classmethod
     def open(cls, path: str, clock: Any) -> AccessLog:
         """A log that appends to ``path``; ``-`` is standard output. Raises ``OSError``."""
         if path == "-":
-            return cls(sys.stdout.fileno(), clock)
+            # Not sys.stdout, which is the log of Twisted by the time of a reload.
+            os.fstat(_STANDARD_OUTPUT)
+            return cls(_STANDARD_OUTPUT, clock)
         return cls(_append(path), clock, path)
 
     def exchange(self, e: Exchange) -> None:
         """Write the line of a finished exchange."""
         agent, forwarded = e.user_agent, e.forwarded_for
-        request = b"%b %b HTTP/1.1" % (e.method, e.path) if e.method else b"- - HTTP/1.1"
+        request = b"%b %b HTTP/1.1" % (e.method, e.original_path or e.path) if e.method else b"- - HTTP/1.1"
         line = self._line(e, request, agent, forwarded)
         # Nearly no line has anything to escape, so the whole of it is looked at first.
         if line.count(b'"') != _QUOTES or b"\\" in line or not line.isascii():

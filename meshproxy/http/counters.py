@@ -12,7 +12,12 @@ class Counters:
         "bytes_sent_total",
         "connections_active",
         "connections_total",
+        "faults_aborted_total",
+        "faults_delayed_total",
         "local_replies_total",
+        "mirrors_active",
+        "mirrors_dropped_total",
+        "mirrors_total",
         "protocol_errors_total",
         "requests_active",
         "requests_total",
@@ -27,6 +32,7 @@ class Counters:
         "upstream_connections_total",
         "upstream_replays_total",
         "upstream_retries_total",
+        "upstream_timeouts_total",
     )
 
     def __init__(self) -> None:
@@ -38,7 +44,12 @@ class Counters:
     bytes_sent_total: int
     connections_active: int
     connections_total: int
+    faults_aborted_total: int
+    faults_delayed_total: int
     local_replies_total: int
+    mirrors_active: int
+    mirrors_dropped_total: int
+    mirrors_total: int
     protocol_errors_total: int
     requests_active: int
     requests_total: int
@@ -53,3 +64,4 @@ class Counters:
     upstream_connections_total: int
     upstream_replays_total: int
     upstream_retries_total: int
+    upstream_timeouts_total: int

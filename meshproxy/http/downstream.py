@@ -26,8 +26,9 @@ from zope.interface import implementer
 from meshproxy.http.exchange import Exchange
 from meshproxy.http.requesthead import Refused
 from meshproxy.http.requestreader import RequestReader
-from meshproxy.model import Route, RouteFinder
+from meshproxy.model import RoutedRequest, RouteFinder
 from meshproxy.net.transports import address_text
+from meshproxy.routes import Route
 
 if TYPE_CHECKING:
     from meshproxy.http.gateway import Gateway
@@ -37,7 +38,7 @@ _PIPELINE, _UPLOAD = 1, 2
 
 
 class _NoRoutes:
-    def find(self, authority: bytes, path: bytes) -> Route | None:
+    def find(self, request: RoutedRequest) -> Route | None:
         return None
 
 
@@ -94,7 +95,7 @@ class Downstream(Protocol):
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory = factory
         self.gateway = factory.gateway
-        self._reader = RequestReader(self)
+        self._reader = RequestReader(self, self.gateway)
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._incoming: Exchange | None = None
@@ -183,7 +184,7 @@ class Downstream(Protocol):
         self.gateway.counters.protocol_errors_total += 1
         self._ending = True
         incoming, self._incoming = self._incoming, None
-        if incoming is None and refusal.status == 403 and self._last() is not None:
+        if incoming is None and refusal.of_complete_request:
             incoming = self._last()  # it was read whole, and asks for another protocol
         if incoming is not None:
             incoming.request_broken(refusal)

@@ -19,7 +19,7 @@ from meshproxy.http.names import Meaning
 Values = tuple[bytes, ...]
 
 _MOST_REMEMBERED = 1024
-_MOST_NAMES = 40
+_LONGEST_REMEMBERED = 2048
 _LEFT_OUT = frozenset(
     {
         Meaning.DROP,
@@ -91,7 +91,7 @@ class Shapes:
         shape = self._known.get(names)
         if shape is None:
             shape = Shape(names, self._meanings, self._prefix, self._suffix)
-            if len(names) <= _MOST_NAMES:
+            if sum(map(len, names)) <= _LONGEST_REMEMBERED:
                 if len(self._known) >= _MOST_REMEMBERED:
                     self._known.clear()
                 self._known[names] = shape

@@ -7,28 +7,52 @@ where a new configuration takes effect.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ClientFactory
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from meshproxy.http.accesslog import AccessLog
+from meshproxy.http.carried import Carried
 from meshproxy.http.counters import Counters
 from meshproxy.http.downstream import ListenerFactory
+from meshproxy.http.plans import Plans
 from meshproxy.http.requesthead import RequestIds
 from meshproxy.http.statuses import DateCache
-from meshproxy.http.upstream import UpstreamFactory
+from meshproxy.http.upstream import Upstream
 from meshproxy.model import Snapshot
 from meshproxy.net.connecting import connect
+from meshproxy.paths import Normalizer, PathNormalization, normalize_path, normalizer
 from meshproxy.upstream.hosts import HostState, Upstreams
-
-if TYPE_CHECKING:
-    from meshproxy.http.exchange import Exchange
 
 _STRATEGY_ERROR_SECONDS = 10.0
 _DRAIN_POLL_SECONDS = 0.1
 
 ListenerKey = tuple[str, int]
+
+_log = Logger()
+
+
+class UpstreamFactory(ClientFactory):
+    """Makes one connection for one exchange."""
+
+    noisy = False
+
+    def __init__(self, gateway: Gateway, host: HostState, exchange: Carried) -> None:
+        self.gateway = gateway
+        self.host = host
+        self.exchange = exchange
+
+    def buildProtocol(self, addr: object) -> Upstream:
+        """The connection that was made."""
+        return Upstream(self.gateway, self.host, self.exchange)
+
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
+        """No connection was made."""
+        self.exchange.connect_failed(reason)
 
 
 class Gateway:
@@ -45,7 +69,9 @@ class Gateway:
         self.request_ids = RequestIds()
         self.snapshot: Snapshot | None = None
         self.upstreams = Upstreams()
+        self.plans = Plans(reactor)
         self.trusted_proxies = 0
+        self.normalize: Normalizer = normalize_path
         self._factories: dict[ListenerKey, ListenerFactory] = {}
         self._leaving: list[ListenerFactory] = []
         self._strategy_error_at = float("-inf")
@@ -65,7 +91,9 @@ class Gateway:
         self.upstreams.update(snapshot.clusters)
         for listener in snapshot.listeners:
             factories[listener.key].routes = listener.routes
+        self.plans = Plans(self.reactor)
         self.trusted_proxies = snapshot.mesh.trusted_proxies
+        self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
         self._factories = factories
         self.snapshot = snapshot
         for factory in gone:
@@ -82,17 +110,17 @@ class Gateway:
             factory = self._factories[key] = ListenerFactory(self)
         return factory
 
-    def connect(self, host: HostState, timeout: float, exchange: Exchange) -> None:
+    def connect(self, host: HostState, timeout: float, exchange: Carried) -> None:
         """Open a connection to a host for an exchange; ``timeout`` is in seconds."""
         connect(self.reactor, host.address, host.port, UpstreamFactory(self, host, exchange), timeout)
 
-    def may_log_strategy_error(self) -> bool:
-        """True at most once in ten seconds."""
+    def strategy_failed(self, cluster: str) -> None:
+        """Count a strategy's exception, which is being handled, and log it unless another one was just logged."""
+        self.counters.strategy_errors_total += 1
         now = self.reactor.seconds()
-        if now - self._strategy_error_at < _STRATEGY_ERROR_SECONDS:
-            return False
-        self._strategy_error_at = now
-        return True
+        if now - self._strategy_error_at >= _STRATEGY_ERROR_SECONDS:
+            self._strategy_error_at = now
+            _log.failure("A strategy of cluster {cluster} failed on a request", cluster=cluster)
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Take no further request; fires when all client connections are gone.

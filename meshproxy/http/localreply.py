@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from meshproxy.http.headeroperations import Field
 from meshproxy.http.statuses import status_line
 
+WITHOUT_BODY = (204, 304)
+"""Statuses of answers that have no body, nor a length of one."""
 
-def local_reply(status: int, body: bytes, date: bytes, close: bool, with_body: bool) -> bytes:
+
+def content_fields(status: int, body: bytes) -> list[Field]:
+    """What says what the body is."""
+    if status in WITHOUT_BODY:
+        return []
+    length = (b"content-length", b"%d" % len(body))
+    return [length, (b"content-type", b"text/plain")] if body else [length]
+
+
+def local_reply(status: int, fields: Iterable[Field], body: bytes, date: bytes, close: bool) -> bytes:
     """Head and body of an answer as Istio's gateway makes it.
 
-    ``close``: the connection ends with it. ``with_body`` is false for an answer to HEAD, which keeps the length of the
-    body that it leaves out.
+    ``date`` is the present one, for an answer that has none among its fields. ``close``: the connection ends with it.
     """
-    return b"".join(
-        (
-            status_line(status),
-            b"content-length: %d\r\n" % len(body) if status != 204 else b"",
-            b"content-type: text/plain\r\n" if body else b"",
-            b"date: %b\r\nserver: istio-envoy\r\n" % date,
-            b"connection: close\r\n\r\n" if close else b"\r\n",
-            body if with_body else b"",
-        )
-    )
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    if not any(line.startswith(b"date:") for line in lines):
+        lines.append(b"date: %b\r\n" % date)
+    end = b"server: istio-envoy\r\nconnection: close\r\n\r\n" if close else b"server: istio-envoy\r\n\r\n"
+    return b"".join((status_line(status), *lines, end, body))

@@ -29,6 +29,8 @@ class Meaning(IntEnum):
     DATE = 10
     JOINED = 11
     FORWARDED_PROTO = 12
+    GRPC_STATUS = 13
+    RATE_LIMITED = 14
 
 
 _FRAMING = {
@@ -90,4 +92,6 @@ RESPONSE_MEANINGS: dict[bytes, Meaning] = {
     **dict.fromkeys(_HOP_BY_HOP, Meaning.DROP),
     **dict.fromkeys(_NOT_FROM_ENDPOINTS, Meaning.DROP),
     b"date": Meaning.DATE,
+    b"grpc-status": Meaning.GRPC_STATUS,
+    b"x-envoy-ratelimited": Meaning.RATE_LIMITED,
 }

@@ -12,7 +12,7 @@ import os
 from binascii import hexlify
 from struct import Struct
 
-from meshproxy.paths import normalize_path
+from meshproxy.paths import Normalizer, normalize_path
 
 _HOST_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;="
 _MOST_FIELDS = 100
@@ -21,11 +21,13 @@ _MOST_FIELDS = 100
 class Refused(Exception):
     """A request that gets an answer from the gateway itself, after which the connection closes.
 
-    ``details`` is the access log's word for it (``%RESPONSE_CODE_DETAILS%``).
+    ``details`` is the access log's word for it (``%RESPONSE_CODE_DETAILS%``). ``of_complete_request``: it is about the
+    request that was read last, and that one was read whole.
     """
 
-    def __init__(self, status: int, body: bytes, details: bytes) -> None:
+    def __init__(self, status: int, body: bytes, details: bytes, of_complete_request: bool = False) -> None:
         super().__init__(status, body, details)
+        self.of_complete_request = of_complete_request
         self.status = status
         self.body = body
         self.details = details
@@ -48,7 +50,7 @@ def is_host(text: bytes) -> bool:
     return not host.translate(None, _HOST_CHARACTERS)
 
 
-def split_target(target: bytes, authority: bytes) -> tuple[bytes, bytes, bytes]:
+def split_target(target: bytes, authority: bytes, normalize: Normalizer = normalize_path) -> tuple[bytes, bytes, bytes]:
     """``(authority, path, query with its "?")`` of a request target; the path is normalised.
 
     An absolute-form target's host replaces the ``Host`` header. Raises ``Refused``.
@@ -70,7 +72,7 @@ def split_target(target: bytes, authority: bytes) -> tuple[bytes, bytes, bytes]:
     if b"#" in target:
         target = target[: target.index(b"#")]
     path, mark, query = target.partition(b"?")
-    normal = normalize_path(path)
+    normal = normalize(path)
     if normal is None:
         raise Refused(400, b"", b"path_normalization_failed")
     return authority, normal, mark + query

@@ -19,6 +19,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from meshproxy.http.fields import Shapes, collector
 from meshproxy.http.names import REQUEST_MEANINGS, Meaning
 from meshproxy.http.requesthead import BAD_REQUEST, Refused, check_field_count, is_host, split_target
+from meshproxy.paths import Normalizer, normalize_path
 
 _LARGEST_HEAD = 60 * 1024
 _TOO_LARGE = (431, b"Request Header Fields Too Large", b"http1.headers_too_large")
@@ -47,6 +48,21 @@ NO_FIELDS = SHAPES.fields(())
 
 # A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
 _NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
+
+
+class Settings(Protocol):
+    """What may change while a connection lasts."""
+
+    @property
+    def normalize(self) -> Normalizer:
+        """How paths are normalized."""
+
+
+class _DefaultSettings:
+    normalize: Normalizer = staticmethod(normalize_path)
+
+
+_DEFAULT_SETTINGS = _DefaultSettings()
 
 
 class Receiver(Protocol):
@@ -98,8 +114,9 @@ class RequestReader:
     latter two are not among ``values``), ``started_at`` (Unix time of the first byte).
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, settings: Settings = _DEFAULT_SETTINGS) -> None:
         self._receiver = receiver
+        self._settings = settings
         self._names: list[bytes] = []
         self._values: list[bytes] = []
         self.on_header = collector(self._names, self._values)
@@ -128,7 +145,7 @@ class RequestReader:
                 # llhttp stopped behind a head that asks for another protocol. An offer of h2c is ignored, as Istio
                 # does; any other is refused, as long as tunnels are not served.
                 if (self._upgrade or b"").strip().lower() != b"h2c":
-                    raise Refused(403, b"", b"upgrade_failed") from None
+                    raise Refused(403, b"", b"upgrade_failed", of_complete_request=True) from None
                 self._parser = self._parser_behind_offer()
                 data = data[upgrade.args[0] :]
                 if data:
@@ -219,7 +236,7 @@ class RequestReader:
         self.method: bytes = parser.get_method()
         if self.method == b"CONNECT":
             raise Refused(404, b"", b"route_not_found")
-        self.authority, self.path, self.query = split_target(self._target, self._host)
+        self.authority, self.path, self.query = split_target(self._target, self._host, self._settings.normalize)
         self.shape, self.values = shape, shape.pick(values)
         if shape.repeats:
             self.shape, self.values = SHAPES.joined(self.shape, self.values)

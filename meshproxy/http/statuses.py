@@ -1,4 +1,4 @@
-"""Status lines with the standard reason phrases, and the ``date`` header."""
+"""Status lines with the standard reason phrases, and instants as texts: the ``date`` header, the access log's stamp."""
 
 from __future__ import annotations
 
@@ -43,3 +43,21 @@ class DateCache:
             self._second = second
             self._text = http_date(second)
         return self._text
+
+
+class StampCache:
+    """``2026-11-23T04:04:24.296Z``, with the seconds formatted once for each."""
+
+    __slots__ = ("_second", "_text")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = b""
+
+    def at(self, seconds: float) -> bytes:
+        """The stamp for a Unix time, in UTC."""
+        second = int(seconds)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode("ascii")
+        return b"%b.%03dZ" % (self._text, (seconds - second) * 1000)

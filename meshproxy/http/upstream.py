@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from meshproxy.http.fields import Shapes, collector
-from meshproxy.http.names import RESPONSE_MEANINGS, Meaning
+from meshproxy.http.carried import Carried
+from meshproxy.http.fields import collector
+from meshproxy.http.names import Meaning
+from meshproxy.http.responsehead import SHAPES, edited_head, proxied_fields, without_length
 from meshproxy.http.statuses import status_line
 from meshproxy.net.transports import address_text
 
 if TYPE_CHECKING:
-    from meshproxy.http.exchange import Exchange
     from meshproxy.http.gateway import Gateway
     from meshproxy.upstream.hosts import HostState
 
@@ -39,36 +40,17 @@ _CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
 _TRANSFER_ENCODING = int(Meaning.TRANSFER_ENCODING)
 _CONNECTION = int(Meaning.CONNECTION)
 _DATE = int(Meaning.DATE)
+_GRPC_STATUS = int(Meaning.GRPC_STATUS)
+_RATE_LIMITED = int(Meaning.RATE_LIMITED)
 _monotonic = time.monotonic
-
-_SHAPES = Shapes(
-    RESPONSE_MEANINGS,
-    prefix=b"%b",
-    suffix=b"%bx-envoy-upstream-service-time: %d\r\nserver: istio-envoy\r\n\r\n",
-)
 
 
 class _Unwanted(Exception):
     """Something in a response that is well-formed and all the same not to be passed on."""
 
 
-class UpstreamFactory(ClientFactory):
-    """Makes one connection for one exchange."""
-
-    noisy = False
-
-    def __init__(self, gateway: Gateway, host: HostState, exchange: Exchange) -> None:
-        self.gateway = gateway
-        self.host = host
-        self.exchange = exchange
-
-    def buildProtocol(self, addr: object) -> Upstream:
-        """The connection that was made."""
-        return Upstream(self.gateway, self.host, self.exchange)
-
-    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
-        """No connection was made."""
-        self.exchange.connect_failed(reason)
+class _Retried(_Unwanted):
+    """A response that is thrown away for another try."""
 
 
 class Upstream(Protocol):
@@ -76,11 +58,11 @@ class Upstream(Protocol):
 
     transport: Any
 
-    def __init__(self, gateway: Gateway, host: HostState, first: Exchange) -> None:
+    def __init__(self, gateway: Gateway, host: HostState, first: Carried) -> None:
         self._gateway = gateway
         self._host = host
-        self._first: Exchange | None = first
-        self._exchange: Exchange | None = None
+        self._first: Carried | None = first
+        self._exchange: Carried | None = None
         self._names: list[bytes] = []
         self._values: list[bytes] = []
         self.on_header = collector(self._names, self._values)
@@ -125,6 +107,10 @@ class Upstream(Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Unwanted):
                 raise
+            if isinstance(error.__context__, _Retried):
+                self._abandon(exchange)
+                exchange.try_again()
+                return
             # After a complete response: surplus bytes, which cost the connection and not the answer.
             if not self._complete:
                 self._broken(exchange)
@@ -174,7 +160,7 @@ class Upstream(Protocol):
 
     # The exchange's requests
 
-    def send(self, exchange: Exchange) -> None:
+    def send(self, exchange: Carried) -> None:
         """Carry ``exchange``: send what there is of its request."""
         self._exchange = exchange
         exchange.upstream = self
@@ -189,12 +175,14 @@ class Upstream(Protocol):
             self._uploading = True
             self.transport.registerProducer(exchange.connection, True)
 
-    def send_body(self, exchange: Exchange) -> None:
+    def send_body(self, exchange: Carried) -> None:
         """Send what has come of the request's body since."""
         self.transport.write(exchange.take_body())
         if exchange.request_complete:
             self._uploading = False
             self.transport.unregisterProducer()
+            # The last piece may have filled the buffer, and nobody else lets the client go on after that.
+            exchange.connection.resumeProducing()
 
     def cancel(self) -> None:
         """Nobody waits for the response any more."""
@@ -230,8 +218,9 @@ class Upstream(Protocol):
         values = self._values
         if self._trim:
             values = [value.rstrip(b" \t") for value in values]
-        shape = _SHAPES.of(tuple(self._names))
-        has_connection = False
+        shape = SHAPES.of(tuple(self._names))
+        has_connection = rate_limited = False
+        grpc_status = None
         for at, meaning in shape.special:
             if meaning == _CONTENT_LENGTH:
                 self._has_length = True
@@ -243,6 +232,15 @@ class Upstream(Protocol):
                 if self._chunked or values[at].lower() != b"chunked":
                     raise _Unwanted("a transfer coding other than chunked")
                 self._chunked = True
+            elif meaning == _GRPC_STATUS:
+                grpc_status = values[at]
+            elif meaning == _RATE_LIMITED:
+                rate_limited = True
+        special = exchange.special
+        if (
+            (special and status >= exchange.retry_from) or grpc_status is not None or rate_limited
+        ) and exchange.wants_retry(status, grpc_status, rate_limited):
+            raise _Retried
         self._keep_alive = keep_alive = parser.should_keep_alive()
         # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
         if self._chunked and (has_connection or not keep_alive) and parser.get_http_version() != "1.1":
@@ -252,17 +250,20 @@ class Upstream(Protocol):
         bodiless = is_head or status in (204, 304)
         exchange.status = status
         exchange.response_begun = True
+        edited = False
+        if special:
+            exchange.forget_body()
+            edited = exchange.edited
         exchange.service_ms = service = int((_monotonic() - (exchange.request_done_at or exchange.begun_at)) * 1000)
         added = []
-        if not self._has_date:
-            added.append(b"date: %b\r\n" % self._gateway.dates.at(time.time()))
-        for cookie in exchange.cookies:
-            added.append(b"set-cookie: %b\r\n" % cookie)
-        exchange.chunked_response = False
+        if not edited:
+            if not self._has_date:
+                added.append(b"date: %b\r\n" % self._gateway.dates.at(time.time()))
+            for cookie in exchange.cookies:
+                added.append(b"set-cookie: %b\r\n" % cookie)
         if status == 204 and self._has_length:
             # RFC 9110, 8.6
-            pairs = zip(shape.names, kept, strict=True)
-            shape, kept = _SHAPES.fields(pair for pair in pairs if pair[0] != b"content-length")
+            shape, kept = without_length(shape, kept)
         if not bodiless and not self._has_length:
             self._until_close = not self._chunked
             exchange.chunked_response = True
@@ -273,12 +274,16 @@ class Upstream(Protocol):
             exchange.keep_alive = False
         if not exchange.keep_alive:
             added.append(b"connection: close\r\n")
-        self._out.append(shape.template % (status_line(status), *kept, b"".join(added), service))
+        if edited:
+            fields = exchange.edit_response(proxied_fields(shape, kept, service))
+            self._out.append(edited_head(status, fields, added, self._gateway.dates.at(time.time())))
+        else:
+            self._out.append(shape.template % (status_line(status), *kept, b"".join(added), service))
         if is_head:
             # llhttp cannot know and would wait for a body. A new parser takes over for the next response.
             self._complete = True
 
-    def _interim_response(self, exchange: Exchange, status: int) -> None:
+    def _interim_response(self, exchange: Carried, status: int) -> None:
         """A 1xx. Only 100 is passed on; 101 without our asking, or no end of them, is an error."""
         self._interim += 1
         if status < 100 or status == 101 or self._interim > _MOST_INTERIM:
@@ -310,7 +315,7 @@ class Upstream(Protocol):
 
     # Ends
 
-    def _finish(self, exchange: Exchange) -> None:
+    def _finish(self, exchange: Carried) -> None:
         """The response has been passed on whole."""
         is_head = exchange.method == b"HEAD"
         reusable = self._keep_alive and exchange.request_complete and not self._surplus and self._parser is not None
@@ -333,21 +338,25 @@ class Upstream(Protocol):
             self._used = True
             self._host.idle[self] = None
 
-    def _broken(self, exchange: Exchange) -> None:
+    def _broken(self, exchange: Carried) -> None:
         """The endpoint does not speak HTTP as it should."""
         # A response that is not streaming yet began in this very read, and nothing of it has been written.
         written = self._streaming
+        self._abandon(exchange)
+        if written:
+            exchange.cut(b"upstream_reset_after_response_started{protocol_error}", b"UPE")
+        else:
+            exchange.response_begun = exchange.chunked_response = False
+            exchange.upstream_spoke_garbage()
+
+    def _abandon(self, exchange: Carried) -> None:
+        """Throw away what came and close."""
         self._detach(exchange)
         self._out.clear()
         self._parser = None
         self.transport.abortConnection()
-        if written:
-            exchange.cut(b"upstream_reset_after_response_started{protocol_error}", b"UPE")
-        else:
-            exchange.response_begun = False
-            exchange.upstream_spoke_garbage()
 
-    def _detach(self, exchange: Exchange) -> None:
+    def _detach(self, exchange: Carried) -> None:
         """Let go of the exchange and of everything that ties both transports together."""
         self._exchange = None
         self._host.active -= 1

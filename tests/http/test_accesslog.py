@@ -25,6 +25,7 @@ def exchange(**changes: Any) -> Any:
         "started_at": 1795406664.296,
         "method": b"GET",
         "path": b"/any/thing?x=1",
+        "original_path": b"",
         "status": 200,
         "flags": b"",
         "details": b"via_upstream",

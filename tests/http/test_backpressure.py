@@ -20,6 +20,23 @@ class Backpressure(SynchronousTestCase):
         endpoint.go_on_reading()
         self.assertFalse(client.paused)
 
+    def test_last_piece_fills_the_buffer(self) -> None:
+        """A client whose upload ended while the endpoint's buffer was full is read again."""
+        client, endpoint = Wire().pair(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        write = endpoint.transport.write
+
+        def write_and_be_full(data: bytes) -> None:
+            write(data)
+            endpoint.stop_reading()
+
+        endpoint.transport.write = write_and_be_full  # type: ignore[method-assign]
+        client.send(b"hello")
+        self.assertFalse(client.paused)
+        self.assertEqual(endpoint.take(), b"hello")
+        endpoint.send(OK)
+        client.send(GET % b"next")
+        self.assertIn(b"GET /next ", endpoint.take())
+
     def test_connecting_is_slow(self) -> None:
         """While there is no connection yet, no more than a buffer of the body is taken."""
         wire = Wire()

@@ -58,6 +58,29 @@ class KeepingAlive(SynchronousTestCase):
         self.assertEqual(client.transport.writes, 1)
 
 
+class RefusedBehind(SynchronousTestCase):
+    """A message that is refused while a request before it waits for its answer."""
+
+    def test_in_turn(self) -> None:
+        """The request before it is answered as if nothing had come, then the refusal, then the end."""
+        refused = {
+            b"GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n": 403,
+            b"GET / HTTP/1.0\r\n\r\n": 426,
+            b"GET / HTTP/1.1\r\n\r\n": 400,
+            b"BAD\r\n\r\n": 400,
+            b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n": 404,
+        }
+        for message, status in refused.items():
+            for pieces in ([GET % b"1" + message], [GET % b"1", message]):
+                wire = Wire()
+                client = wire.client()
+                client.send(*pieces)
+                endpoint = wire.accept()
+                self.assertEqual(client.take(), b"", message)
+                endpoint.send(OK)
+                self.assertEqual([response.status for response in client.responses()], [200, status], message)
+
+
 class Pipelining(SynchronousTestCase):
     """Several requests before an answer."""
 

@@ -9,9 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer, verify
 
 from meshproxy.http import exchange as exchange_module
+from meshproxy.http import request as request_module
 from meshproxy.http import upstream as upstream_module
 from meshproxy.interfaces import HashKey, IHashKey, IRequest
 from meshproxy.model import Endpoint
+from meshproxy.routes import Forward, Rewrite, Route, RouteMatch, WeightedDestination
 from tests.fakes import (
     CLUSTER,
     CountedCookie,
@@ -169,6 +171,7 @@ class Downwards(SynchronousTestCase):
         """The service time runs from the end of the request to the head of the response."""
         now = [100.0]
         self.patch(exchange_module, "_monotonic", lambda: now[0])
+        self.patch(request_module, "_monotonic", lambda: now[0])
         self.patch(upstream_module, "_monotonic", lambda: now[0])
         wire = Wire()
         client, endpoint = wire.pair(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
@@ -308,7 +311,7 @@ class Accounting(SynchronousTestCase):
 
     def test_connect_timeout(self) -> None:
         """A connection that takes too long is a failure of its own kind; the limit is the cluster's."""
-        wire = Wire(snapshot(routes=[route(retries=0)]))
+        wire = Wire(snapshot(routes=[route(retries=None)]))
         client = wire.client()
         client.send(GET)
         self.assertEqual(wire.reactor.tcpClients[0][3], 10.0)
@@ -330,3 +333,36 @@ class Accounting(SynchronousTestCase):
         ids = {e.request_id for e in wire.log.exchanges}
         self.assertEqual(len(ids), 1000)
         self.assertTrue(all(re.fullmatch(rb"[0-9a-f-]{36}", one) for one in ids))
+
+
+class Routing(SynchronousTestCase):
+    """What routes see of a request."""
+
+    def test_normalization(self) -> None:
+        """Paths are normalized as the mesh says, from the next request on."""
+        for option, path in (
+            ("BASE", b"/a//b%2Fc"),
+            ("DECODE_AND_MERGE_SLASHES", b"/a/b/c"),
+            ("NONE", b"/x/../a//b%2Fc"),
+        ):
+            wire = Wire()
+            client = wire.client()
+            wire.gateway.install(snapshot(path_normalization=option))
+            client.send(b"GET /x/../a//b%2Fc HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(head_lines(wire.accept().take())[0], b"GET %b HTTP/1.1" % path)
+
+    def test_weights(self) -> None:
+        """Of several destinations each gets its share, with its own changes."""
+        destinations = tuple(
+            WeightedDestination(CLUSTER, weight, rewrite=Rewrite(f"/{weight}", whole=True)) for weight in (1, 3)
+        )
+        wire = Wire(snapshot(routes=[Route(RouteMatch(), Forward(destinations))]))
+        client, endpoint = wire.pair(GET)
+        endpoint.send(OK)
+        seen = []
+        for _ in range(400):
+            client.send(GET)
+            seen.append(endpoint.take()[:6])
+            endpoint.send(OK)
+        self.assertEqual(set(seen), {b"GET /1", b"GET /3"})
+        self.assertLess(abs(seen.count(b"GET /1") - 100), 40)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.http.statuses import DateCache, http_date
 from meshproxy.model import Snapshot
+from meshproxy.routes import RetryPolicy
 from tests.fakes import EmptyBalancer, Wire, cluster, route, snapshot
 
 GET = b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -115,9 +116,9 @@ class Recorded(SynchronousTestCase):
         self.compare("no route in vhost", Wire(snapshot(routes=[route("/a")])))
         self.compare("missing cluster", Wire(snapshot(routes=[route(to="outbound|1||none")])))
         self.compare("no host", Wire(snapshot(cluster(balancer=EmptyBalancer()))))
-        self.compare("connection refused", Wire(snapshot(routes=[route(retries=0)])))
-        self.compare("connection refused, retried", Wire(snapshot(routes=[route(retries=1)])))
-        self.compare("connect timeout", Wire(snapshot(routes=[route(retries=0)])))
+        self.compare("connection refused", Wire(snapshot(routes=[route(retries=None)])))
+        self.compare("connection refused, retried", Wire(snapshot(routes=[route(retries=RetryPolicy(1))])))
+        self.compare("connect timeout", Wire(snapshot(routes=[route(retries=None)])))
 
 
 class Dates(SynchronousTestCase):

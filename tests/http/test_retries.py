@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fakes import FixedBalancer, Wire, cluster, endpoints, route, snapshot
+from meshproxy.routes import RetryPolicy
+from tests.fakes import Wire, cluster, route, snapshot
 from tests.http.test_exchange import GET, OK, RESET, head_lines
 
 
@@ -32,7 +33,7 @@ class Retries(SynchronousTestCase):
         """The longest back-off doubles with each try, up to 250 ms."""
         longest: list[float] = []
         for bits in (0, 0xFFFFFFFF, 12345):
-            wire = Wire(snapshot(routes=[route(retries=6)]))
+            wire = Wire(snapshot(routes=[route(retries=RetryPolicy(6))]))
             wire.gateway.getrandbits = lambda _, bits=bits: bits
             wire.client().send(GET)
             for number in range(6):
@@ -46,8 +47,8 @@ class Retries(SynchronousTestCase):
 
     def test_same_host_allowed(self) -> None:
         """Where retries do not avoid hosts, each asks for the first choice again."""
-        balancer = FixedBalancer(endpoints(3))
-        wire = Wire(snapshot(cluster(3, balancer=balancer), routes=[route(avoid_previous_hosts=False)]))
+        same_host = route(retries=RetryPolicy(avoid_previous_hosts=False))
+        wire = Wire(snapshot(cluster(3), routes=[same_host]))
         wire.client().send(GET)
         wire.refuse()
         wire.reactor.advance(0.025)

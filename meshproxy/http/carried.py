@@ -1,0 +1,74 @@
+"""What a connection to an endpoint carries: an exchange, or a copy of its request for a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.python.failure import Failure
+
+from meshproxy.http.headeroperations import Field
+
+if TYPE_CHECKING:
+    from meshproxy.http.upstream import Upstream
+
+
+class Carried(Protocol):
+    """What an upstream connection asks and tells.
+
+    ``connection`` is the body's producer and has the client's transport.
+    ``special``: ``edited``, ``retry_from`` and ``forget_body`` matter.
+    """
+
+    connection: Any
+    method: bytes
+    request_complete: bool
+    request_done_at: float
+    begun_at: float
+    bytes_sent: int
+    status: int
+    service_ms: int | None
+    cookies: Sequence[bytes]
+    expects_continue: bool
+    keep_alive: bool
+    chunked_response: bool
+    response_begun: bool
+    done: bool
+    special: bool
+    edited: bool
+    retry_from: int
+    upstream: Upstream | None
+    upstream_local: bytes
+
+    def first_bytes(self) -> bytes:
+        """Head and body as far as it is there."""
+
+    def take_body(self) -> bytes:
+        """What has come of the body since, as it is sent."""
+
+    def forget_body(self) -> None:
+        """The request is not sent again."""
+
+    def wants_retry(self, status: int, grpc_status: bytes | None, rate_limited: bool) -> bool:
+        """Whether a response is to be thrown away; then ``try_again`` is called."""
+
+    def try_again(self) -> None:
+        """The response was thrown away and its connection closed."""
+
+    def edit_response(self, fields: list[Field]) -> list[Field]:
+        """The fields that the client gets instead, if ``edited``."""
+
+    def completed(self) -> None:
+        """The response was written whole."""
+
+    def cut(self, details: bytes, flag: bytes) -> None:
+        """The response broke off."""
+
+    def connect_failed(self, reason: Failure) -> None:
+        """There was no connection."""
+
+    def upstream_lost(self, may_repeat: bool) -> None:
+        """The connection ended without a response."""
+
+    def upstream_spoke_garbage(self) -> None:
+        """What came is no response."""

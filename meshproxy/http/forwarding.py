@@ -1,0 +1,341 @@
+"""A request on its way to an endpoint: the destination, the tries, and what can go wrong with each.
+
+Further tries follow the route's retry policy and one rule of our own: when the endpoint closes a kept connection before
+the first byte of a response, the request goes once more over a fresh one if repeating it is safe, that is, if the
+method is idempotent (RFC 9110, 9.2.2) and the whole body is still at hand. A try never follows once the client has got
+something of a response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import strerror
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from meshproxy import selection
+from meshproxy.http import filters, mirroring
+from meshproxy.http.headeroperations import Field, HeaderChanges
+from meshproxy.http.request import Request
+from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause, Retrying
+from meshproxy.model import Cluster, Endpoint
+
+if TYPE_CHECKING:
+    from meshproxy.http.mirroring import Mirrored
+    from meshproxy.http.plans import Choice, Plan
+    from meshproxy.upstream.hosts import ClusterState, HostState
+
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_MOST_WAITING = 64 * 1024
+_RESET = b"upstream connect error or disconnect/reset before headers. "
+
+_log = Logger()
+
+
+class ForwardedRequest(Request):
+    """See the head of this module. Whoever derives from it answers the client."""
+
+    __slots__ = ()
+
+    chunked_response = edited = False
+    retry_from = NEVER
+    cookies: Sequence[bytes] = ()
+    plan: Plan
+    cluster: Cluster
+    cluster_state: ClusterState
+    host: HostState
+    _edits: HeaderChanges | None = None
+    _cors_fields: Sequence[Field] = ()
+    _mirrors: Sequence[Mirrored] = ()
+    _replayed = False
+    _tried: set[Endpoint] | None = None
+    _timer: Any = None
+    _watched = False  # somebody waits for its end, or for its request to be complete
+    _paused = False
+
+    # What the client gets
+
+    def reply(
+        self, status: int, body: bytes, flags: bytes, details: bytes, fields: Sequence[Field] | None = None
+    ) -> None:
+        """Answer without an endpoint."""
+        raise NotImplementedError
+
+    def cut(self, details: bytes, flag: bytes) -> None:
+        """The response broke off; the client gets to see that."""
+        raise NotImplementedError
+
+    def edit_response(self, fields: list[Field]) -> list[Field]:
+        """The fields of the endpoint's response as the client gets them."""
+        raise NotImplementedError
+
+    def completed(self) -> None:
+        """The endpoint's response has been written whole."""
+        raise NotImplementedError
+
+    # The way to an endpoint
+
+    def _forward(self) -> None:
+        """Choose a destination and begin."""
+        plan = self.plan
+        choice = plan.only
+        if choice is None:
+            choice = plan.choices[selection.choose_destination(plan.destinations, self.gateway.getrandbits(64))]
+        self._forward_to(choice)
+
+    def _forward_to(self, choice: Choice) -> None:
+        """Begin with a destination."""
+        state = self.gateway.upstreams.clusters.get(choice.cluster)
+        if state is None:
+            self.reply(503, b"", b"NC", b"cluster_not_found")
+            return
+        self.upstream_cluster = state.log_name
+        self.cluster_state = state
+        self.cluster = state.cluster
+        if not choice.plain:
+            self._prepare(choice)
+        self._try()
+
+    def _prepare(self, choice: Choice) -> None:
+        """Whatever the route asks for beyond forwarding."""
+        plan = self.plan
+        self.special = True
+        if plan.retrying is not None:
+            self.retry_from = plan.retrying.from_status
+        if plan.expected_timeout:
+            self._expect_within(plan.expected_timeout)
+            self._watched = True
+            if plan.whole is not None and self.request_complete:
+                plan.whole.arm(self)
+        if choice.changes is not None or choice.rewrite is not None:
+            self._change(choice.changes, choice.rewrite)
+        if choice.edits is not None:
+            self._edits = choice.edits
+            self.edited = True
+        if plan.mirrors:
+            copies = [
+                mirroring.mirrored(self, mirror.cluster)
+                for mirror in plan.mirrors
+                if filters.drawn(mirror.share, self.gateway.getrandbits)
+            ]
+            self._mirrors = [copy for copy in copies if copy is not None]
+            self._watched = True
+
+    def _try(self) -> None:
+        """Choose an endpoint and send the request there. A retry asks the strategy anew, as Envoy does."""
+        state, balancer, plan = self.cluster_state, self.cluster.balancer, self.plan
+        try:
+            key_hash = None
+            if balancer.uses_hash and plan.hash_policy:
+                key_hash, cookies = selection.evaluate(plan.hash_policy, self)
+                if cookies:
+                    self.cookies = [*self.cookies, *cookies]
+            if key_hash is None:
+                key_hash = self.gateway.getrandbits(64)
+            if self._tried is None and state.pick_with_load is None:
+                endpoint = balancer.pick(key_hash, 0)
+            else:
+                tried = self._tried if self._tried and plan.avoid_previous_hosts else ()
+                endpoint = selection.choose(balancer, key_hash, tried, active=state.active)
+            host = None if endpoint is None else state.host(endpoint)
+        except Exception:  # noqa: BLE001 - a strategy that fails costs its request and nothing else
+            self.gateway.strategy_failed(self.cluster.name)
+            self.reply(500, b"", b"", b"strategy_error")
+            return
+        if host is None:
+            self.reply(503, b"no healthy upstream", b"UH", b"no_healthy_upstream")
+            return
+        self.endpoint = endpoint
+        self.host = host
+        self.upstream_host = host.log_name
+        if host.idle:
+            host.idle.popitem()[0].send(self)
+        else:
+            self.gateway.connect(host, self.cluster.connect_timeout, self)
+
+    # The body
+
+    def body_received(self, data: bytes) -> None:
+        """A piece of the request's body. It is sent by ``send_body``."""
+        self.bytes_received += len(data)
+        self._unsent_size += len(data)
+        self.unsent.append(data)
+        for copy in self._mirrors:
+            copy.body_received(data)
+
+    def first_bytes(self) -> bytes:
+        """Head and body as far as it is there, for a connection that takes the exchange over."""
+        if self._watched and self.request_complete:
+            self._arm_try()
+        if not self.unsent and self._kept is None:
+            return self.head()
+        earlier = b"" if self._kept is None else b"".join(self._kept)
+        data = b"".join((self.head(), earlier, self.take_body()))
+        if self._paused:
+            self._paused = False
+            self.connection.resumeProducing()
+        return data
+
+    def send_body(self) -> None:
+        """Pass on what has come of the body, or wait for a connection with no more than a buffer of it."""
+        upstream = self.upstream
+        if upstream is not None:
+            upstream.send_body(self)
+        elif self.done:
+            self.take_body()
+        elif self._unsent_size > _MOST_WAITING and not self._paused:
+            self._paused = True
+            self.connection.pauseProducing()
+
+    def _most_kept(self) -> int:
+        if self.response_begun or self.done:
+            return 0
+        retrying = self.plan.retrying
+        if retrying is None:
+            return SMALL_BODY if self.method in _IDEMPOTENT else 0
+        types = self.header_values(b"content-type")
+        return LARGE_BODY if types and types[0].startswith(b"application/grpc") else retrying.most_kept
+
+    # Time
+
+    def _arm_try(self) -> None:
+        """A try is under way from when the whole request is there and a connection for it."""
+        per_try = self.plan.per_try
+        if per_try is not None:
+            per_try.arm(self)
+
+    def _tell_complete(self) -> None:
+        """The whole request is there: time runs from here."""
+        whole = self.plan.whole
+        if whole is not None:
+            whole.arm(self)
+        if self.upstream is not None:
+            self._arm_try()
+        for copy in self._mirrors:
+            copy.request_completed()
+
+    def _tell_ended(self) -> None:
+        """Nobody has to care any more."""
+        for deadline in (self.plan.whole, self.plan.per_try):
+            if deadline is not None:
+                deadline.disarm(self)
+        for copy in self._mirrors:
+            copy.exchange_ended()
+
+    def timed_out(self) -> None:
+        """The route's time is over, for all tries together."""
+        if self.done:
+            return
+        self.gateway.counters.upstream_timeouts_total += 1
+        self._stop()
+        if self.response_begun:
+            self.cut(b"response_timeout", b"UT")
+        else:
+            self.reply(504, b"upstream request timeout", b"UT", b"response_timeout")
+
+    def try_timed_out(self) -> None:
+        """A try's time is over. It does not matter any more once there is a response."""
+        if self.done or self.response_begun:
+            return
+        self.gateway.counters.upstream_timeouts_total += 1
+        self._stop()
+        if not self._tried_again(Cause.TRY_TIMEOUT):
+            self.reply(504, b"upstream request timeout", b"UT", b"upstream_per_try_timeout")
+
+    # What can go wrong
+
+    def connect_failed(self, reason: Failure) -> None:
+        """No connection could be made for this exchange."""
+        self.gateway.counters.upstream_connect_failures_total += 1
+        if self.done:
+            return
+        timed_out = reason.check(ConnectTimeout) is not None
+        if not timed_out:
+            why = getattr(reason.value, "osError", None)
+            text = str(reason.value) if why is None else strerror(why)
+            self.transport_failure = b"delayed_connect_error:_" + text.replace(" ", "_").encode("ascii", "replace")
+        if not self._tried_again(Cause.CONNECT):
+            self._reset(503, b"UF", b"connection timeout" if timed_out else b"remote connection failure")
+
+    def upstream_lost(self, may_repeat: bool) -> None:
+        """The endpoint closed the connection before a response began; ``may_repeat``: a kept one, without a word."""
+        self.upstream = None
+        repeatable = self.request_complete and self._repeatable
+        if may_repeat and not self._replayed and self.method in _IDEMPOTENT and repeatable:
+            self._replayed = True
+            self.gateway.counters.upstream_replays_total += 1
+            self.gateway.connect(self.host, self.cluster.connect_timeout, self)
+        elif not self._tried_again(Cause.LOST):
+            self._reset(503, b"UC", b"connection termination")
+
+    def upstream_spoke_garbage(self) -> None:
+        """What the endpoint sent before a response began is not HTTP."""
+        self.upstream = None
+        self.gateway.counters.protocol_errors_total += 1
+        if not self._tried_again(Cause.PROTOCOL):
+            self._reset(502, b"UPE", b"protocol error")
+
+    def wants_retry(self, status: int, grpc_status: bytes | None, rate_limited: bool) -> bool:
+        """Whether a response is to be thrown away for another try; then ``try_again`` has to follow."""
+        retrying = self.plan.retrying
+        return (
+            retrying is not None
+            and retrying.on_response(status, grpc_status, rate_limited)
+            and self._has_tries_left(retrying)
+        )
+
+    def try_again(self) -> None:
+        """Try once more after a while; the connection of the last try is gone."""
+        retrying = self.plan.retrying
+        assert retrying is not None
+        self.upstream = None
+        self.attempt += 1
+        self.gateway.counters.upstream_retries_total += 1
+        if self.plan.per_try is not None:
+            self.plan.per_try.disarm(self)
+        if self._tried is None:
+            self._tried = set()
+        if self.endpoint is not None:
+            self._tried.add(self.endpoint)
+        delay = retrying.backoff(self.attempt, self.gateway.getrandbits(32))
+        self._timer = self.gateway.reactor.callLater(delay, self._backed_off)
+
+    def _backed_off(self) -> None:
+        self._timer = None
+        self._try()
+
+    def _tried_again(self, cause: Cause) -> bool:
+        """Whether another try follows a failed one."""
+        retrying = self.plan.retrying
+        if retrying is None or not retrying.on_failure(cause) or not self._has_tries_left(retrying):
+            return False
+        self.try_again()
+        return True
+
+    def _has_tries_left(self, retrying: Retrying) -> bool:
+        if self.attempt >= retrying.attempts:
+            self._flag(b"URX")
+            return False
+        return self._repeatable
+
+    def _reset(self, status: int, flag: bytes, cause: bytes) -> None:
+        retried = b"retried and the latest " if self.attempt else b""
+        details = b"upstream_reset_before_response_started{%b}" % cause.replace(b" ", b"_")
+        self.reply(status, b"%b%breset reason: %b" % (_RESET, retried, cause), flag, details)
+
+    def _flag(self, flag: bytes) -> None:
+        """One more of the access log's flags, in the order in which they come about."""
+        if flag:
+            self.flags = b"%b,%b" % (self.flags, flag) if self.flags else flag
+
+    def _stop(self) -> None:
+        """Nobody waits for an endpoint any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.cancel()

@@ -1,0 +1,133 @@
+"""Changes of header fields, compiled: what a route or a destination removes, sets and adds.
+
+Rules (Istio's gateway; observed on Envoy 1.40): within a level everything is removed first, then the values are worked
+out, then all ``set`` are done and then all ``add``. A value that comes out empty does nothing. ``set`` replaces all
+lines of a header, ``add`` adds one, or joins it with ``,`` to a header that is one value. What frames a message, and
+what the gateway itself writes last, cannot be changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from meshproxy.headers import JOINED_HEADERS
+from meshproxy.http.templates import Described, HeaderValues, Subject, Template, compile_template
+from meshproxy.routes import HeaderOperations
+
+Field = tuple[bytes, bytes]
+"""Name, in lower case, and value."""
+
+_FRAMING = frozenset(
+    {b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+_NOT_IN_REQUESTS = _FRAMING | {b"host", b"http2-settings", b"x-envoy-attempt-count"}
+_NOT_IN_RESPONSES = _FRAMING | {b"server"}
+# Source: headers that Envoy keeps as one value in responses.
+_JOINED_IN_RESPONSES = frozenset(
+    {
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-expose-headers",
+        b"cache-control",
+        b"content-encoding",
+        b"content-type",
+        b"etag",
+        b"vary",
+        b"via",
+    }
+)
+
+
+def values_in(fields: Iterable[Field], name: bytes) -> list[bytes]:
+    """The values of a header among fields."""
+    return [value for field, value in fields if field == name]
+
+
+def without(fields: Iterable[Field], names: Iterable[bytes]) -> list[Field]:
+    """The fields with other names than these."""
+    return [field for field in fields if field[0] not in names]
+
+
+class _Level:
+    __slots__ = ("added", "removed", "set")
+
+    def __init__(self, operations: HeaderOperations, untouched: frozenset[bytes]) -> None:
+        self.removed = frozenset(operations.remove) - untouched
+        self.set = _compiled(operations.set, untouched)
+        self.added = _compiled(operations.add, untouched)
+
+
+class HeaderChanges:
+    """The operations of all levels for one direction, in the order in which they are applied."""
+
+    __slots__ = ("_joined", "_levels")
+
+    def __init__(self, levels: Sequence[HeaderOperations], of_request: bool) -> None:
+        untouched = _NOT_IN_REQUESTS if of_request else _NOT_IN_RESPONSES
+        self._joined = JOINED_HEADERS if of_request else _JOINED_IN_RESPONSES
+        self._levels = [_Level(level, untouched) for level in levels]
+
+    def request(self, fields: list[Field], exchange: Described) -> list[Field]:
+        """The fields of a request after the changes. Pseudo headers are the exchange's."""
+        for level in self._levels:
+            fields = without(fields, level.removed)
+            fields = self._apply(level, fields, Subject(exchange, _request_values(fields, exchange), _none))
+        return fields
+
+    def response(self, fields: list[Field], exchange: Described) -> list[Field]:
+        """The fields of a response after the changes."""
+        for level in self._levels:
+            fields = without(fields, level.removed)
+            fields = self._apply(level, fields, Subject(exchange, exchange.header_values, _values_of(fields)))
+        return fields
+
+    def _apply(self, level: _Level, fields: list[Field], subject: Subject) -> list[Field]:
+        replacing = dict(_rendered(level.set, subject))  # of two for the same name, the later one
+        adding = _rendered(level.added, subject)
+        if replacing:
+            fields = [*without(fields, replacing), *replacing.items()]
+        for name, value in adding:
+            at = next((at for at, field in enumerate(fields) if field[0] == name), None)
+            if at is not None and name in self._joined:
+                fields[at] = (name, fields[at][1] + b"," + value)
+            else:
+                fields.append((name, value))
+        return fields
+
+
+def compiled_changes(levels: Sequence[HeaderOperations], of_request: bool) -> HeaderChanges | None:
+    """The changes; None where there are none."""
+    levels = [level for level in levels if level.remove or level.set or level.add]
+    return HeaderChanges(levels, of_request) if levels else None
+
+
+def _compiled(
+    operations: Iterable[tuple[bytes, str]], untouched: frozenset[bytes]
+) -> tuple[tuple[bytes, Template], ...]:
+    return tuple(
+        (name, compile_template(value))
+        for name, value in operations
+        if name not in untouched and not name.startswith(b":")
+    )
+
+
+def _rendered(operations: Iterable[tuple[bytes, Template]], subject: Subject) -> list[Field]:
+    rendered = [(name, template.render(subject)) for name, template in operations]
+    return [field for field in rendered if field[1]]
+
+
+def _request_values(fields: list[Field], exchange: Described) -> HeaderValues:
+    def values(name: bytes) -> Sequence[bytes]:
+        if name.startswith(b":") or name == b"host":
+            return exchange.header_values(name)
+        return values_in(fields, name)
+
+    return values
+
+
+def _values_of(fields: list[Field]) -> HeaderValues:
+    return lambda name: values_in(fields, name)
+
+
+def _none(name: bytes) -> Sequence[bytes]:
+    return ()

@@ -1,0 +1,220 @@
+"""Copies of requests for mirrors: sent along, their answers thrown away, and never in the way of the request itself.
+
+A copy takes the head as it goes to the endpoint, and the body piece by piece as it comes. It is sent once. A mirror
+that does not keep up with the body, takes too long, or would be one copy too many at a time, loses the copy, which is
+counted; so does one whose request breaks off, since a cut request must not look whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.python.failure import Failure
+
+from meshproxy import selection
+from meshproxy.http.headeroperations import Field
+from meshproxy.http.request import framed
+from meshproxy.http.retrying import NEVER
+
+if TYPE_CHECKING:
+    from meshproxy.http.forwarding import ForwardedRequest
+    from meshproxy.http.upstream import Upstream
+    from meshproxy.upstream.hosts import ClusterState
+
+MIRROR_SECONDS = 60.0
+"""How long a mirror may take for its answer where the route has no timeout."""
+
+_MOST_ACTIVE = 1024
+_MOST_UNSENT = 1024 * 1024
+
+
+class _Nowhere:
+    """Where answers go."""
+
+    def write(self, data: bytes) -> None:
+        """Forget ``data``."""
+
+
+class Mirrored:
+    """One copy. It is an exchange to the upstream connection that carries it, and a connection to that exchange."""
+
+    # What an upstream connection asks of an exchange: nothing is repeated, changed or waited for.
+    transport = _Nowhere()
+    retry_from = NEVER
+    special = edited = expects_continue = chunked_response = response_begun = False
+    keep_alive = True
+    cookies: Sequence[bytes] = ()
+    upstream_local = b""
+    request_done_at = 0.0
+    bytes_sent = status = 0
+    service_ms: int | None = None
+    upstream: Upstream | None = None
+    done = False
+    _full = False
+
+    def __init__(self, exchange: ForwardedRequest) -> None:
+        self.connection = self
+        self.gateway = exchange.gateway
+        self.method = exchange.method
+        self.begun_at = time.monotonic()
+        self.request_complete = exchange.request_complete
+        self._head = exchange.head()
+        self._chunked = exchange.chunked
+        self._unsent = list(exchange.unsent)
+        self._unsent_size = sum(map(len, self._unsent))
+        self._deadline = exchange.plan.mirror_deadline
+
+    def start(self, state: ClusterState, exchange: ForwardedRequest) -> None:
+        """Choose an endpoint, as for the request itself, and send the copy there."""
+        counters = self.gateway.counters
+        counters.mirrors_total += 1
+        counters.mirrors_active += 1
+        self._deadline.arm(self)
+        cluster = state.cluster
+        balancer, policy = cluster.balancer, exchange.plan.hash_policy
+        try:
+            key_hash = selection.evaluate(policy, exchange)[0] if balancer.uses_hash and policy else None
+            if key_hash is None:
+                key_hash = self.gateway.getrandbits(64)
+            endpoint = selection.choose(balancer, key_hash, (), state.active)
+        except Exception:  # noqa: BLE001 - a strategy that fails costs the copy and nothing else
+            self.gateway.strategy_failed(cluster.name)
+            self._drop()
+            return
+        if endpoint is None:
+            self._drop()
+            return
+        host = state.host(endpoint)
+        if host.idle:
+            host.idle.popitem()[0].send(self)
+        else:
+            self.gateway.connect(host, cluster.connect_timeout, self)
+
+    # The exchange's events
+
+    def body_received(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        if self.done:
+            return
+        self._unsent.append(data)
+        self._unsent_size += len(data)
+        if self._unsent_size > _MOST_UNSENT:
+            self._drop()
+        else:
+            self._send()
+
+    def request_completed(self) -> None:
+        """The request has been read whole."""
+        if self.done:
+            return
+        self.request_complete = True
+        if self._chunked:
+            self._unsent.append(b"")
+        self._send()
+
+    def exchange_ended(self) -> None:
+        """Nothing more comes from the client."""
+        if not self.done and not self.request_complete:
+            self._drop()
+
+    def timed_out(self) -> None:
+        """The mirror has taken too long."""
+        self._drop()
+
+    def _send(self) -> None:
+        if self.upstream is not None and not self._full:
+            self.upstream.send_body(self)
+
+    def _drop(self) -> None:
+        if self.done:
+            return
+        self.gateway.counters.mirrors_dropped_total += 1
+        upstream, self.upstream = self.upstream, None
+        self._end()
+        if upstream is not None:
+            upstream.cancel()
+
+    def _end(self) -> None:
+        if not self.done:
+            self.done = True
+            self.upstream = None
+            self._unsent = []
+            self._deadline.disarm(self)
+            self.gateway.counters.mirrors_active -= 1
+
+    # The upstream connection's questions and events
+
+    def first_bytes(self) -> bytes:
+        """See ``carried.Carried``."""
+        return self._head + self.take_body()
+
+    def take_body(self) -> bytes:
+        """See ``carried.Carried``."""
+        unsent, self._unsent, self._unsent_size = self._unsent, [], 0
+        return framed(unsent) if self._chunked else b"".join(unsent)
+
+    def forget_body(self) -> None:
+        """See ``carried.Carried``."""
+
+    def pauseProducing(self) -> None:
+        """The mirror's buffer is full; what comes now waits."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """The mirror's buffer is empty again."""
+        self._full = False
+        if self._unsent:
+            self._send()
+
+    def stopProducing(self) -> None:
+        """The mirror's connection is gone; its own event says so."""
+
+    def completed(self) -> None:
+        """The mirror has answered."""
+        self._end()
+
+    def connect_failed(self, reason: Failure) -> None:
+        """The mirror could not be reached."""
+        self.gateway.counters.upstream_connect_failures_total += 1
+        self._drop()
+
+    def upstream_lost(self, may_repeat: bool) -> None:
+        """The mirror closed the connection."""
+        self._drop()
+
+    def upstream_spoke_garbage(self) -> None:
+        """What the mirror sent is not HTTP."""
+        self.gateway.counters.protocol_errors_total += 1
+        self._drop()
+
+    def cut(self, details: bytes, flag: bytes) -> None:
+        """The mirror's answer broke off."""
+        self._drop()
+
+    def edit_response(self, fields: list[Field]) -> list[Field]:
+        """See ``carried.Carried``."""
+        return fields
+
+    def try_again(self) -> None:
+        """See ``carried.Carried``."""
+
+    def wants_retry(self, status: int, grpc_status: bytes | None, rate_limited: bool) -> bool:
+        """See ``carried.Carried``."""
+        return False
+
+
+def mirrored(exchange: ForwardedRequest, cluster: str) -> Mirrored | None:
+    """Begin to send a copy of an exchange's request to a cluster; None where that cannot be.
+
+    The body that has come and was not sent yet is part of the copy.
+    """
+    state = exchange.gateway.upstreams.clusters.get(cluster)
+    counters = exchange.gateway.counters
+    if state is None or counters.mirrors_active >= _MOST_ACTIVE:
+        counters.mirrors_dropped_total += 1
+        return None
+    copy = Mirrored(exchange)
+    copy.start(state, exchange)
+    return None if copy.done else copy

@@ -1,0 +1,329 @@
+"""A request: its head as the client sent it and as it goes to the endpoint, and its body on the way.
+
+Most requests go on as they came, plus a few fields of the gateway's own: their head is one formatting by the shape of
+their fields. A request that a route changes has all its fields in one list instead, those of the gateway too, so that
+whatever reads or changes them finds them there.
+
+Of the body, what was sent is kept for a while, up to a limit, so that it can be sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from zope.interface import implementer
+
+from meshproxy.http.fields import Shapes
+from meshproxy.http.headeroperations import Field, HeaderChanges, values_in, without
+from meshproxy.http.requesthead import Refused, trusted_address
+from meshproxy.http.requestreader import NO_FIELDS
+from meshproxy.http.rewriting import CompiledRewrite
+from meshproxy.interfaces import IRequest
+
+if TYPE_CHECKING:
+    from meshproxy.http.downstream import Downstream
+    from meshproxy.http.fields import Shape, Values
+    from meshproxy.http.upstream import Upstream
+    from meshproxy.model import Endpoint
+
+# Where a hash key finds headers that are not among the client's fields.
+_PSEUDO_HEADERS = {
+    b"host": "authority",
+    b":authority": "authority",
+    b":path": "path",
+    b":method": "method",
+    b":scheme": "scheme",
+}
+_OWN_HEADERS = {
+    b"x-forwarded-for": "forwarded_for",
+    b"x-forwarded-proto": "forwarded_proto",
+    b"x-envoy-external-address": "source_ip",
+    b"x-request-id": "request_id",
+    b"x-envoy-expected-rq-timeout-ms": "expected_timeout",
+}
+_OTHER_HEADERS = {**_PSEUDO_HEADERS, **_OWN_HEADERS}
+
+# For requests that were changed: all fields but the last one are in the list.
+_CHANGED = Shapes({}, prefix=b"%b %b HTTP/1.1\r\nhost: %b\r\n", suffix=b"%bx-envoy-attempt-count: %d\r\n\r\n")
+
+_ORIGINAL_PATH = b"x-envoy-original-path"
+_ORIGINAL_HOST = b"x-envoy-original-host"
+_EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
+
+_monotonic = time.monotonic
+
+
+class Head(Protocol):
+    """What a request is made of: see ``requestreader.RequestReader``."""
+
+    method: bytes
+    authority: bytes
+    path: bytes
+    query: bytes
+    shape: Shape
+    values: Values
+    started_at: float
+    keep_alive: bool
+    chunked: bool
+    expects_continue: bool
+    forwarded_for: bytes
+    forwarded_proto: bytes
+
+
+class UnreadHead:
+    """The head of what could not be read as a request."""
+
+    method = authority = path = query = forwarded_for = forwarded_proto = b""
+    shape, values = NO_FIELDS
+    keep_alive = chunked = expects_continue = False
+
+    def __init__(self, started_at: float) -> None:
+        self.started_at = started_at
+
+
+@implementer(IRequest)
+class Request:
+    """See the head of this module. As ``IRequest`` it shows the head as it goes upstream.
+
+    ``path`` has the query, ``route_path`` is the one that routes see. ``original_path`` is empty unless the path was
+    rewritten. ``special``: more has to be asked when a response comes. ``flags``, ``details`` and the attributes with
+    them are what the access log tells of it.
+    """
+
+    # What every request sets has a slot, which is fastest. All else has a default on the class, and room in __dict__.
+    __slots__ = (
+        "__dict__",
+        "authority",
+        "begun_at",
+        "bytes_sent",
+        "cluster",
+        "cluster_state",
+        "connection",
+        "details",
+        "done",
+        "ended_at",
+        "endpoint",
+        "forwarded_for",
+        "forwarded_proto",
+        "gateway",
+        "host",
+        "keep_alive",
+        "method",
+        "path",
+        "plan",
+        "request_complete",
+        "request_id",
+        "response_begun",
+        "route_path",
+        "service_ms",
+        "shape",
+        "source_ip",
+        "started",
+        "started_at",
+        "status",
+        "unsent",
+        "upstream",
+        "upstream_cluster",
+        "upstream_host",
+        "upstream_local",
+        "values",
+    )
+
+    scheme = b"http"
+    chunked = expects_continue = special = False
+    refusal: Refused | None = None
+    original_path = received_for = received_proto = expected_timeout = b""
+    flags = transport_failure = route_name = b""
+    bytes_received = attempt = 0
+    request_done_at = 0.0
+    _added = b""  # lines in front of the last field
+    _changed = False
+    _other_headers = _OTHER_HEADERS
+    _kept: list[bytes] | None = None
+    _kept_size = _unsent_size = 0
+    _repeatable = True
+
+    def __init__(self, connection: Downstream, head: Head) -> None:
+        self.connection = connection
+        self.gateway = connection.gateway
+        self.source_ip = connection.source_ip
+        self.method = head.method
+        self.authority = head.authority
+        self.route_path = path = head.path
+        self.path = path + head.query if head.query else path
+        self.shape = head.shape
+        self.values = head.values
+        self.started_at = head.started_at
+        self.begun_at = _monotonic()
+        self.unsent: list[bytes] = []
+        self.keep_alive = head.keep_alive
+        if head.forwarded_for:
+            self.received_for = head.forwarded_for
+        if head.forwarded_proto:
+            self.received_proto = head.forwarded_proto
+        if head.chunked:
+            self.chunked = True
+            self._added = _CHUNKED
+        if head.expects_continue:
+            self.expects_continue = True
+        self.started = self.request_complete = self.response_begun = self.done = False
+        self.status = self.bytes_sent = 0
+        self.ended_at = 0.0
+        self.details = self.forwarded_for = self.forwarded_proto = self.request_id = b""
+        self.upstream_host = self.upstream_cluster = self.upstream_local = b""
+        self.upstream: Upstream | None = None
+        self.endpoint: Endpoint | None = None
+        self.service_ms: int | None = None
+
+    @property
+    def remote(self) -> bytes:
+        """See ``IRequest``."""
+        return self.connection.remote
+
+    @property
+    def local(self) -> bytes:
+        """See ``IRequest``."""
+        return self.connection.local
+
+    def header_values(self, name: bytes) -> Sequence[bytes]:
+        """See ``IRequest``."""
+        positions = self.shape.index.get(name)
+        if positions is not None:
+            values = self.values
+            return [values[at] for at in positions]
+        attribute = self._other_headers.get(name)
+        if attribute is None:
+            return ()
+        value: bytes = getattr(self, attribute)
+        return [value] if value or attribute == "authority" else ()
+
+    @property
+    def user_agent(self) -> bytes:
+        """The ``user-agent`` header; empty when there is none."""
+        at = self.shape.index.get(b"user-agent")
+        return self.values[at[0]] if at is not None else b""
+
+    @property
+    def duration_ms(self) -> int:
+        """From the first byte received to the last byte sent."""
+        return int((self.ended_at - self.begun_at) * 1000)
+
+    @property
+    def logged_remote(self) -> bytes:
+        """The client's address with port; port 0 where it was taken from ``x-forwarded-for``."""
+        if self.source_ip is self.connection.source_ip:
+            return self.connection.remote
+        return (b"[%b]:0" if b":" in self.source_ip else b"%b:0") % self.source_ip
+
+    # The head
+
+    def _add_headers(self) -> None:
+        """Work out what the gateway says of the client."""
+        peer = self.connection.source_ip
+        received = self.received_for
+        self.forwarded_for = received + b"," + peer if received else peer
+        proto = self.scheme
+        trusted = self.gateway.trusted_proxies
+        if trusted:
+            self.source_ip = trusted_address(received, trusted, peer)
+            proto = self.received_proto or proto
+            if proto == b"https":
+                self.scheme = proto
+        self.request_id = self.gateway.request_ids.next()
+        self.forwarded_proto = proto
+
+    def _expect_within(self, milliseconds: bytes) -> None:
+        """Tell the endpoint how long its answer is waited for."""
+        self.expected_timeout = milliseconds
+        self._added = b"%b%b: %b\r\n" % (self._added, _EXPECTED_TIMEOUT, milliseconds)
+
+    def _change(self, changes: HeaderChanges | None, rewrite: CompiledRewrite | None) -> None:
+        """Change the head as a route says. The changes of headers see path and authority as they were."""
+        names = self.shape.names
+        fields = list(zip(names, self.values, strict=True))
+        for name, attribute in _OWN_HEADERS.items():
+            value: bytes = getattr(self, attribute)
+            if value:
+                fields.append((name, value))
+        if changes is not None:
+            fields = changes.request(fields, self)
+        if rewrite is not None:
+            fields = self._rewrite(rewrite, fields)
+        self.forwarded_for = b",".join(values_in(fields, b"x-forwarded-for"))
+        self.request_id = next(iter(values_in(fields, b"x-request-id")), b"")
+        self._changed = True
+        self._added = _CHUNKED if self.chunked else b""
+        self._other_headers = _PSEUDO_HEADERS
+        self.shape, self.values = _CHANGED.fields(fields)
+
+    def _rewrite(self, rewrite: CompiledRewrite, fields: list[Field]) -> list[Field]:
+        if rewrite.path is not None:
+            self.original_path = path = self.path
+            query = path[len(self.route_path) :]
+            self.path = rewrite.path(self.route_path) + query
+            fields = [*without(fields, (_ORIGINAL_PATH,)), (_ORIGINAL_PATH, path)]
+        if rewrite.authority is not None:
+            fields = [*without(fields, (_ORIGINAL_HOST,)), (_ORIGINAL_HOST, self.authority)]
+            self.authority = rewrite.authority
+        return fields
+
+    def head(self) -> bytes:
+        """The request's head for the endpoint."""
+        if self._changed:
+            return self.shape.template % (
+                self.method,
+                self.path,
+                self.authority,
+                *self.values,
+                self._added,
+                self.attempt + 1,
+            )
+        return self.shape.template % (
+            self.method,
+            self.path,
+            self.authority,
+            *self.values,
+            self._added,
+            self.forwarded_for,
+            self.forwarded_proto,
+            self.source_ip,
+            self.request_id,
+            self.attempt + 1,
+        )
+
+    # The body
+
+    def take_body(self) -> bytes:
+        """What has come of the body and was not taken yet, in the framing for the endpoint."""
+        unsent, self.unsent, self._unsent_size = self.unsent, [], 0
+        data = framed(unsent) if self.chunked else b"".join(unsent)
+        if data and self._repeatable:
+            self._keep(data)
+        return data
+
+    def _keep(self, data: bytes) -> None:
+        self._kept_size += len(data)
+        if self._kept_size > self._most_kept():
+            self.forget_body()
+        elif self._kept is None:
+            self._kept = [data]
+            self.special = True
+        else:
+            self._kept.append(data)
+
+    def forget_body(self) -> None:
+        """Keep no more of the body: it is not sent again."""
+        self._kept = None
+        self._repeatable = False
+
+    def _most_kept(self) -> int:
+        """How many bytes of the body to keep for another try."""
+        raise NotImplementedError
+
+
+def framed(pieces: Sequence[bytes]) -> bytes:
+    """Pieces of a body as chunks; an empty one is the last."""
+    return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])

@@ -1,0 +1,34 @@
+"""The head of a proxied response: by the shape of its fields as a rule, field by field where they are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meshproxy.http.fields import Shape, Shapes, Values
+from meshproxy.http.headeroperations import Field
+from meshproxy.http.names import RESPONSE_MEANINGS
+from meshproxy.http.statuses import status_line
+
+SHAPES = Shapes(
+    RESPONSE_MEANINGS,
+    prefix=b"%b",
+    suffix=b"%bx-envoy-upstream-service-time: %d\r\nserver: istio-envoy\r\n\r\n",
+)
+
+
+def without_length(shape: Shape, values: Values) -> tuple[Shape, Values]:
+    """The same fields without ``content-length``."""
+    return SHAPES.fields(pair for pair in zip(shape.names, values, strict=True) if pair[0] != b"content-length")
+
+
+def proxied_fields(shape: Shape, values: Values, service_ms: int) -> list[Field]:
+    """The endpoint's fields and what the gateway adds to them before they are changed."""
+    return [*zip(shape.names, values, strict=True), (b"x-envoy-upstream-service-time", b"%d" % service_ms)]
+
+
+def edited_head(status: int, fields: Iterable[Field], framing: Iterable[bytes], date: bytes) -> bytes:
+    """A head of fields that were changed. ``framing``: lines that no change concerns; ``date``: if there is none."""
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    if not any(line.startswith(b"date:") for line in lines):
+        lines.append(b"date: %b\r\n" % date)
+    return b"".join((status_line(status), *lines, *framing, b"server: istio-envoy\r\n\r\n"))

@@ -1,0 +1,61 @@
+"""Lines of deadlines: exact times, one timer."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshproxy.http.deadlines import Deadline
+
+
+class DeadlineTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.expired: list[tuple[float, str]] = []
+        self.line: Deadline[str] = Deadline(
+            self.clock, 1.0, lambda item: self.expired.append((self.clock.seconds(), item))
+        )
+
+    def test_exact(self) -> None:
+        """Each is told when its time is up, not before, and not after."""
+        for item in "abc":
+            self.line.arm(item)
+            self.clock.advance(0.25)
+        for _ in range(8):
+            self.clock.advance(0.125)
+        self.assertEqual(self.expired, [(1.0, "a"), (1.25, "b"), (1.5, "c")])
+
+    def test_disarmed(self) -> None:
+        """Who left is not told, and those behind it are."""
+        for item in "ab":
+            self.line.arm(item)
+        self.line.disarm("a")
+        self.line.disarm("never there")
+        self.clock.advance(1)
+        self.assertEqual(self.expired, [(1.0, "b")])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_from_the_start_again(self) -> None:
+        """Arming once more begins anew, behind those that came in between."""
+        self.line.arm("a")
+        self.clock.advance(0.5)
+        self.line.arm("b")
+        self.line.arm("a")
+        self.clock.advance(0.5)
+        self.assertEqual(self.expired, [])
+        self.clock.advance(0.5)
+        self.assertEqual(self.expired, [(1.5, "b"), (1.5, "a")])
+
+    def test_timers(self) -> None:
+        """However many come and go, there is one timer, which fires about once in the time."""
+        fired = 0
+        self.line.arm("first")
+        for number in range(1000):
+            self.line.arm(str(number))
+            (call,) = self.clock.getDelayedCalls()
+            self.clock.advance(0.01)
+            fired += call.called
+            self.line.disarm(str(number))
+            self.line.disarm("first")
+        self.assertLess(fired, 25)
+        self.assertEqual(self.expired, [])
