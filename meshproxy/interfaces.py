@@ -167,6 +167,13 @@ class IObservesLoad(Interface):
         """As ``ILoadBalancer.pick``; ``active`` tells the number of requests in flight at an endpoint."""
 
 
+class IWeighsLocalities(Interface):
+    """An ``ILoadBalancerBuilder`` that can also share requests among localities first, then within each."""
+
+    def build_by_locality(localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> ILoadBalancer:
+        """The balancer of localities, each with its weight, at least 1, and its endpoints, at least one."""
+
+
 class IContinues(Interface):
     """A load balancer with a phase (a position in a rotation) that outlives a rebuild."""
 

@@ -14,10 +14,11 @@ from attrs import field, frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import vary
-from meshproxy.interfaces import IConfig, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
+from meshproxy.interfaces import IConfig, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.strategies.draws import drawn
 from meshproxy.strategies.edf import Rotation
+from meshproxy.strategies.localities import LoadedLocalityTurns, Localities
 from meshproxy.strategies.settings import nothing
 
 
@@ -64,7 +65,7 @@ class LeastRequest:
         return drawn(self._endpoints, hash)
 
 
-@implementer(ILoadBalancerBuilder)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities)
 @frozen
 class LeastRequestBuilder:
     """``getrandbits`` is the source of phases; it does not count when builders are compared."""
@@ -74,6 +75,10 @@ class LeastRequestBuilder:
     def build(self, endpoints: Sequence[Endpoint]) -> LeastRequest:
         """See ``ILoadBalancerBuilder``."""
         return LeastRequest(endpoints, self.getrandbits(64))
+
+    def build_by_locality(self, localities: Localities) -> LoadedLocalityTurns:
+        """See ``IWeighsLocalities``."""
+        return LoadedLocalityTurns(localities, self.build, self.getrandbits(64))
 
 
 def from_config(config: IConfig | None) -> LeastRequestBuilder:

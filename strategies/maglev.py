@@ -14,7 +14,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import MASK, xxh64
-from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 
@@ -123,7 +123,7 @@ class Maglev:
         return dict(self._facts)
 
 
-@implementer(ILoadBalancerBuilder)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities)
 @frozen
 class MaglevBuilder:
     """``table_size`` is a prime."""
@@ -133,6 +133,10 @@ class MaglevBuilder:
     def build(self, endpoints: Sequence[Endpoint]) -> Maglev:
         """See ``ILoadBalancerBuilder``."""
         return Maglev(shares.of_endpoints(endpoints), self.table_size)
+
+    def build_by_locality(self, localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> Maglev:
+        """See ``IWeighsLocalities``."""
+        return Maglev(shares.of_localities(localities), self.table_size)
 
 
 def from_config(config: IConfig | None) -> MaglevBuilder:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 
-from attrs import frozen
+from attrs import field, frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import vary
-from meshproxy.interfaces import IConfig, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.interfaces import IConfig, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.strategies.draws import drawn
+from meshproxy.strategies.localities import Localities, LocalityTurns
 from meshproxy.strategies.settings import nothing
 
 
@@ -34,17 +36,23 @@ class RandomChoice:
         return drawn(self._endpoints, hash)
 
 
-@implementer(ILoadBalancerBuilder)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities)
 @frozen
 class RandomChoiceBuilder:
-    """There is nothing to set."""
+    """``getrandbits`` is the source of phases, for localities; it does not count when builders are compared."""
+
+    getrandbits: Callable[[int], int] = field(eq=False, repr=False)
 
     def build(self, endpoints: Sequence[Endpoint]) -> RandomChoice:
         """See ``ILoadBalancerBuilder``."""
         return RandomChoice(endpoints)
 
+    def build_by_locality(self, localities: Localities) -> LocalityTurns:
+        """See ``IWeighsLocalities``."""
+        return LocalityTurns(localities, self.build, self.getrandbits(64))
+
 
 def from_config(config: IConfig | None) -> RandomChoiceBuilder:
     """There are no settings."""
     nothing(config)
-    return RandomChoiceBuilder()
+    return RandomChoiceBuilder(Random().getrandbits)

@@ -8,7 +8,7 @@ is part of the result.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -17,7 +17,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import murmur2, xxh64
-from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 
@@ -41,6 +41,16 @@ class Ring(NamedTuple):
     counts: list[int]
 
 
+_SUFFIXES = tuple(b"_%d" % number for number in range(1024))
+
+
+def _suffixes(count: int) -> Iterable[bytes]:
+    """``_0``, ``_1`` and so on; those that nearly every ring needs are made once."""
+    if count <= len(_SUFFIXES):
+        return _SUFFIXES[:count]
+    return (b"_%d" % number for number in range(count))
+
+
 def build_ring(
     hosts: Sequence[tuple[str, float]],
     minimum: int = MINIMUM_SIZE,
@@ -60,8 +70,8 @@ def build_ring(
     for index, (key, share) in enumerate(hosts):
         wanted += scale * share
         count = max(0, ceil(wanted) - len(hashes))
-        prefix = key.encode() + b"_"
-        hashes += [digest(prefix + b"%d" % number) for number in range(count)]
+        prefix = key.encode()
+        hashes += [digest(prefix + suffix) for suffix in _suffixes(count)]
         owners += [index] * count
         counts.append(count)
     order = sorted(range(len(hashes)), key=hashes.__getitem__)
@@ -120,7 +130,7 @@ class RingHash:
         return dict(self._ring_facts)
 
 
-@implementer(ILoadBalancerBuilder)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities)
 @frozen
 class RingHashBuilder:
     """Sizes count entries; ``function`` hashes the ring's entries, never requests."""
@@ -132,6 +142,10 @@ class RingHashBuilder:
     def build(self, endpoints: Sequence[Endpoint]) -> RingHash:
         """See ``ILoadBalancerBuilder``."""
         return RingHash(shares.of_endpoints(endpoints), self)
+
+    def build_by_locality(self, localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> RingHash:
+        """See ``IWeighsLocalities``."""
+        return RingHash(shares.of_localities(localities), self)
 
 
 def from_config(config: IConfig | None) -> RingHashBuilder:

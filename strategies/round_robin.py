@@ -12,9 +12,10 @@ from random import Random
 from attrs import field, frozen
 from zope.interface import implementer
 
-from meshproxy.interfaces import IConfig, IContinues, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.interfaces import IConfig, IContinues, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.strategies.edf import Rotation
+from meshproxy.strategies.localities import Localities, LocalityTurns
 from meshproxy.strategies.settings import nothing
 
 
@@ -62,7 +63,7 @@ class RoundRobin:
             self._start(previous._seed, previous._index)
 
 
-@implementer(ILoadBalancerBuilder)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities)
 @frozen
 class RoundRobinBuilder:
     """``getrandbits`` is the source of phases; it does not count when builders are compared."""
@@ -72,6 +73,10 @@ class RoundRobinBuilder:
     def build(self, endpoints: Sequence[Endpoint]) -> RoundRobin:
         """See ``ILoadBalancerBuilder``."""
         return RoundRobin(endpoints, self.getrandbits(64))
+
+    def build_by_locality(self, localities: Localities) -> LocalityTurns:
+        """See ``IWeighsLocalities``."""
+        return LocalityTurns(localities, self.build, self.getrandbits(64))
 
 
 def from_config(config: IConfig | None) -> RoundRobinBuilder:

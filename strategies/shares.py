@@ -35,6 +35,13 @@ def by_locality(localities: Sequence[tuple[int, Sequence[tuple[_Host, int]]]]) -
     return shares
 
 
+def of_localities(localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> list[tuple[Endpoint, float]]:
+    """Endpoints with their shares, by the weight of their locality first and their own within it."""
+    return by_locality(
+        [(weight, [(endpoint, endpoint.weight) for endpoint in endpoints]) for weight, endpoints in localities]
+    )
+
+
 def of_endpoints(endpoints: Iterable[Endpoint]) -> list[tuple[Endpoint, float]]:
     """Endpoints with their shares by weight alone."""
     return flat([(endpoint, endpoint.weight) for endpoint in endpoints])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet import tcp
-from twisted.internet.interfaces import IConnector
-from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IConnector, IReactorFDSet
 from twisted.internet.protocol import ClientFactory
 
-from meshproxy.net.transports import LeanClient
+from meshproxy.model import UNIX_MARKS
+from meshproxy.net.transports import LeanClient, LeanUnixClient
 
 
 class _LeanConnector(tcp.Connector):
@@ -19,15 +19,29 @@ class _LeanConnector(tcp.Connector):
         )
 
 
+class _LeanUnixConnector(unix.Connector):
+    def _makeTransport(self) -> Any:
+        return LeanUnixClient(self.address, self, self.reactor)  # type: ignore[no-untyped-call]
+
+
 def connect(reactor: Any, address: str, port: int, factory: ClientFactory, timeout: float) -> IConnector:
-    """Connect to an IP; ``timeout`` is in seconds.
+    """Connect to an ``Endpoint``'s address and port; ``timeout`` is in seconds.
 
     As ``IReactorTCP.connectTCP``: the factory builds the protocol or hears ``clientConnectionFailed``. A reactor
-    without real sockets, as tests use, connects in its own way.
+    without file descriptors, as tests use, connects in its own way.
     """
-    if not isinstance(reactor, PosixReactorBase):
-        in_its_own_way: IConnector = reactor.connectTCP(address, port, factory, timeout=timeout)
-        return in_its_own_way
-    connector = _LeanConnector(address, port, factory, timeout, None, reactor)
+    lean = IReactorFDSet.providedBy(reactor)
+    connector: IConnector
+    if address.startswith(UNIX_MARKS):
+        path = "\0" + address[1:] if address.startswith("@") else address
+        if not lean:
+            connector = reactor.connectUNIX(path, factory, timeout=timeout)
+            return connector
+        connector = _LeanUnixConnector(path, factory, timeout, reactor, False)  # type: ignore[no-untyped-call]
+    elif not lean:
+        connector = reactor.connectTCP(address, port, factory, timeout=timeout)
+        return connector
+    else:
+        connector = _LeanConnector(address, port, factory, timeout, None, reactor)
     connector.connect()
     return connector

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 from typing import Any
 
@@ -56,10 +57,8 @@ class Ports:
         where the user sees it.
         """
 
-        def try_out(listener: Listener, address: str, port: int) -> None:
-            probe(address, port)
-
-        self._each(listeners, try_out)
+        with ExitStack() as trials:  # all at once, for they may be in each other's way
+            self._each(listeners, lambda _, address, port: trials.enter_context(trial_socket(address, port)))
 
     def open(
         self, listeners: Iterable[Listener], factory: Callable[[ListenerKey], Factory]
@@ -96,34 +95,61 @@ class Ports:
         done: Deferred[None] = DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
         return done
 
-    def _each(self, listeners: Iterable[Listener], act: Callable[[Listener, str, int], None]) -> None:
+    def _each(self, listeners: Iterable[Listener], act: Callable[[Listener, str, int], object]) -> None:
         """Call ``act`` with each listener and its address; all failures become one ``ConfigError``."""
+        listeners = tuple(listeners)
         findings = []
         by_address: dict[tuple[str, int], Listener] = {}
         for listener in listeners:
             address, port = self.address(listener)
             other = by_address.setdefault((address, port), listener)
             if port and other is not listener:
-                message = f"--map-port puts ports {other.port} and {listener.port} both on {shown(address, port)}"
-                findings.append(Diagnostic(message, listener.location))
+                findings.append(_same_address(listener, other, shown(address, port)))
                 continue
             try:
                 act(listener, address, port)
             except CannotListenError as error:
-                findings.append(_finding(listener, address, port, error.socketError))
+                findings.append(self._finding(listener, listeners, error.socketError))
             except OSError as error:
-                findings.append(_finding(listener, address, port, error))
+                findings.append(self._finding(listener, listeners, error))
         if findings:
             raise ConfigError(findings)
 
+    def _finding(self, listener: Listener, listeners: Sequence[Listener], error: object) -> Diagnostic:
+        address, port = self.address(listener)
+        number = getattr(error, "errno", None) or 0
+        hint = {
+            EADDRINUSE: f"something else listens there; --map-port {listener.port}=PORT takes another port",
+            EACCES: f"--map-port {listener.port}=PORT takes a port that needs no privileges",
+            EADDRNOTAVAIL: "no network interface of this machine has the address",
+        }.get(number, "")
+        if number == EADDRINUSE:
+            same_port = [other for other in listeners if other is not listener and self.address(other)[1] == port]
+            leaving = self.open_ports.keys() - {other.key for other in listeners}
+            if same_port:
+                hint = (
+                    f"the server at {same_port[0].location} listens on the same port, and one of both on all addresses"
+                )
+            elif any(self._mapped.get(key[1], key[1]) == port for key in leaving):
+                hint = "this process still listens there for the present configuration: a restart moves it"
+        return Diagnostic(f"cannot listen on {shown(address, port)}: {reason(error)}", listener.location, hint)
 
-def probe(address: str, port: int) -> None:
-    """Raise ``OSError`` if this TCP port cannot be listened on now. ``address`` is an IP, or empty for all of IPv4."""
+
+@contextmanager
+def trial_socket(address: str, port: int) -> Iterator[None]:
+    """Listen on a TCP port for a moment. Raises ``OSError``. ``address`` is an IP, or empty for all of IPv4."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         trial.bind((address, port))
         trial.listen(1)
+        yield
+
+
+def probe(address: str, port: int) -> None:
+    """Raise ``OSError`` if this TCP port cannot be listened on now."""
+    with trial_socket(address, port):
+        pass
 
 
 def shown(address: str, port: int) -> str:
@@ -137,11 +163,9 @@ def reason(error: object) -> str:
     return os.strerror(number) if isinstance(number, int) else str(error)
 
 
-def _finding(listener: Listener, address: str, port: int, error: object) -> Diagnostic:
-    hints = {
-        EADDRINUSE: f"something else listens there; --map-port {listener.port}=PORT takes another port",
-        EACCES: f"--map-port {listener.port}=PORT takes a port that needs no privileges",
-        EADDRNOTAVAIL: "no network interface of this machine has the address",
-    }
-    hint = hints.get(getattr(error, "errno", None) or 0, "")
-    return Diagnostic(f"cannot listen on {shown(address, port)}: {reason(error)}", listener.location, hint)
+def _same_address(listener: Listener, other: Listener, where: str) -> Diagnostic:
+    if listener.port != other.port:
+        message = f"--map-port puts ports {other.port} and {listener.port} both on {where}"
+    else:
+        message = f"this server and the one at {other.location} both listen on {where}"
+    return Diagnostic(message, listener.location)

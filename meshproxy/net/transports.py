@@ -1,4 +1,4 @@
-"""TCP transports that send at once.
+"""Transports that send at once.
 
 Twisted's transport puts each write into a buffer and asks the reactor for a "writable" event: two ``epoll_ctl`` calls
 and a turn of the loop for bytes that the socket would have taken right away. These send first and leave only what the
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet import tcp
+from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
@@ -87,6 +87,13 @@ class LeanServer(_Lean, tcp.Server):  # type: ignore[misc]
 
 class LeanClient(_Lean, tcp.Client):  # type: ignore[misc]
     """The connecting side of a connection."""
+
+
+class LeanUnixClient(_Lean, unix.Client):  # type: ignore[misc]
+    """The connecting side of a connection over a UNIX socket."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing, for there is no such option."""
 
 
 def address_text(address: IAddress) -> tuple[bytes, bytes]:

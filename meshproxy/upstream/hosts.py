@@ -3,6 +3,9 @@
 Rules: state is keyed by cluster name and ``ip:port``, never by a snapshot's objects, so a reload that leaves an
 endpoint in place leaves its connections and counts too. An endpoint that a new snapshot no longer has is *retired*: its
 idle connections close at once, busy ones when their exchange ends.
+
+What a cluster's names stand for is found by ``discovery``: there a cluster with names is exchanged for one with
+addresses, here nothing but addresses is known.
 """
 
 from __future__ import annotations
@@ -34,13 +37,17 @@ class HostState:
     __slots__ = ("active", "address", "idle", "key", "log_name", "port", "retired")
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.move(endpoint)
+        self.active = 0
+        self.idle: dict[IdleConnection, None] = {}
+        self.retired = False
+
+    def move(self, endpoint: Endpoint) -> None:
+        """Make new connections to another address; those that exist stay in use."""
         self.address = endpoint.address
         self.port = endpoint.port
         self.key = endpoint.key
         self.log_name = self.key.encode()
-        self.active = 0
-        self.idle: dict[IdleConnection, None] = {}
-        self.retired = False
 
     def retire(self) -> None:
         """Close what is idle and keep no connection any more."""
@@ -75,11 +82,16 @@ class ClusterState:
         for endpoint in cluster.endpoints:
             key = endpoint.key
             host = self._by_key.get(key)
+            if host is None and cluster.logical:
+                # The one host of the cluster has another address now.
+                host = next(iter(self._by_key.values()), None)
+                if host is not None:
+                    host.move(endpoint)
             if host is None:
                 host = HostState(endpoint)
             kept[key] = self.hosts[endpoint] = host
-        for key, host in self._by_key.items():
-            if key not in kept:
+        for host in self._by_key.values():
+            if host.key not in kept:
                 host.retire()
         self._by_key = kept
         # None for most balancers, so that asking costs one comparison for each request.
@@ -123,15 +135,19 @@ def _load_pick(cluster: Cluster) -> _Pick | None:
 
 
 class Upstreams:
-    """The run-time state of all clusters of the present snapshot, by cluster name."""
+    """The run-time state of all clusters of the present snapshot, by cluster name.
 
-    def __init__(self) -> None:
+    ``follow``: what is served by instead of a snapshot's clusters, whose names may have to be looked up.
+    """
+
+    def __init__(self, follow: Callable[[Mapping[str, Cluster]], Mapping[str, Cluster]] = lambda it: it) -> None:
         self.clusters: dict[str, ClusterState] = {}
+        self.follow = follow
 
     def update(self, clusters: Mapping[str, Cluster]) -> None:
         """Take over a snapshot's clusters. States are kept by name; clusters that are gone are retired."""
         states = {}
-        for name, cluster in clusters.items():
+        for name, cluster in self.follow(clusters).items():
             state = self.clusters.get(name)
             if state is None:
                 state = ClusterState(cluster)
@@ -142,3 +158,9 @@ class Upstreams:
         self.clusters = states
         for state in gone:
             state.retire()
+
+    def replace(self, cluster: Cluster) -> None:
+        """Take over one cluster that changed although the snapshot did not."""
+        state = self.clusters.get(cluster.name)
+        if state is not None and state.cluster is not cluster:
+            state.update(cluster)

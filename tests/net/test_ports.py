@@ -77,6 +77,30 @@ class PortsTests(SynchronousTestCase):
         probe("127.0.0.1", port)
         self.assertEqual(self.reactor.ports, [])
 
+    def test_check_finds_overlaps(self) -> None:
+        """Two servers that are in each other's way are found before anything is opened, and both are named."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with self.assertRaises(ConfigError) as caught:
+            Ports(self.reactor).check([listener(port, line=7), listener(port, "127.0.0.1", line=9)])
+        (found,) = caught.exception.diagnostics
+        self.assertIn(f"mesh.yaml:9:3: cannot listen on 127.0.0.1:{port}: Address already in use", str(found))
+        self.assertIn("the server at mesh.yaml:7:3 listens on the same port", found.hint)
+
+    def test_same_address_without_mapping(self) -> None:
+        """Two servers with one address are not blamed on a mapping that there is not."""
+        errors = self.error(Ports(self.reactor, address="127.0.0.1"), listener(80), listener(80, "127.0.0.1", line=9))
+        self.assertIn("mesh.yaml:9:3: this server and the one at", errors[0])
+        self.assertIn("both listen on 127.0.0.1:80", errors[0])
+
+    def test_own_port_is_in_the_way(self) -> None:
+        """A port that this very process has for a listener that goes is not blamed on somebody else."""
+        ports = Ports(self.reactor)
+        ports.open([listener(80)], factory)
+        self.reactor.busy = {80}
+        (error,) = self.error(ports, listener(80, "127.0.0.1"))
+        self.assertIn("this process still listens there", error)
+
     def test_shown(self) -> None:
         """Addresses are written as people know them."""
         self.assertEqual([shown("", 80), shown("::1", 80)], ["0.0.0.0:80", "[::1]:80"])
