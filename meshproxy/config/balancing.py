@@ -16,12 +16,14 @@ from zope.interface import Interface
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
-from meshproxy.config.decoding import Fields
+from meshproxy.config import locality, policy_blocks
+from meshproxy.config.decoding import Fields, not_served
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
+from meshproxy.config.locality import LocalitySetting
 from meshproxy.config.nodes import Node
 from meshproxy.errors import ConfigError, Location
-from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.registry import Registry
 
@@ -33,20 +35,29 @@ _HASH_KEYS = ("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameter
 _HASH_BALANCERS = ("ringHash", "maglev")
 _SIMPLE = ("UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST")
 _ALIASES = {"UNSPECIFIED": DEFAULT, "LEAST_CONN": DEFAULT}
-_LATER = ("backendUtilization", "localityLbSetting", "warmup", "warmupDurationSecs", "zoneAwareLbSetting")
+_LATER = ("backendUtilization", "warmup", "warmupDurationSecs", "zoneAwareLbSetting")
+_LATER_CHECKS: Mapping[str, Callable[[Node, Findings], None]] = {
+    "backendUtilization": policy_blocks.check_utilization,
+    "warmup": policy_blocks.check_warmup,
+    "zoneAwareLbSetting": policy_blocks.check_zone_aware,
+}
 _RING = "ringHash"
 _LEGACY_SIZE = "minimumRingSize"
 
 
 @frozen(eq=False)
 class Balancing:
-    """What a ``loadBalancer`` block says. ``consistent``: it has ``consistentHash``, with or without a key."""
+    """What a ``loadBalancer`` block says. ``consistent``: it has ``consistentHash``, with or without a key.
+
+    ``locality`` is None where localities do not count.
+    """
 
     name: str
     builder: ILoadBalancerBuilder
     location: Location
     hash_key: IHashKey | None = None
     consistent: bool = False
+    locality: LocalitySetting | None = None
 
 
 class Strategies:
@@ -67,7 +78,7 @@ class Strategies:
     @property
     def problems(self) -> str:
         """Sentences about plugins that are there and cannot be used, "" if all can."""
-        return " ".join(self._registry.problems)
+        return "; ".join(self._registry.problems)
 
     def hash_key(self, name: str, config: Node) -> IHashKey | None:
         """A hash key made from its field, None where it means none or is wrong."""
@@ -89,10 +100,12 @@ class Strategies:
             return None
         return Balancing(name, builder, location or Location(""))
 
-    def build(self, balancing: Balancing, endpoints: Sequence[Endpoint]) -> ILoadBalancer | None:
-        """The balancer of one cluster, None if building it failed."""
+    def build(
+        self, balancing: Balancing, builder: ILoadBalancerBuilder, endpoints: Sequence[Endpoint]
+    ) -> ILoadBalancer | None:
+        """The balancer of one cluster, None if building it failed. ``builder`` is made from that of ``balancing``."""
         location = balancing.location if balancing.location.file else None
-        balancer = self.call(balancing.name, location, balancing.builder.build, endpoints)
+        balancer = self.call(balancing.name, location, builder.build, endpoints)
         if balancer is None or not self._provides(ILoadBalancer, balancer, balancing.name, location):
             return None
         return balancer
@@ -129,29 +142,53 @@ class Strategies:
         return True
 
 
-def decode(node: Node, findings: Findings, strategies: Strategies) -> Balancing | None:
-    """A ``loadBalancer`` block; None if there is anything wrong with it."""
-    fields = Fields(node, findings, ("simple", "consistentHash"), _LATER)
+def decode(node: Node, findings: Findings, strategies: Strategies, ejecting: bool) -> Balancing | None:
+    """A ``loadBalancer`` block; None if there is anything wrong with it.
+
+    ``ejecting``: an ``outlierDetection`` stands beside it.
+    """
+    fields = Fields(node, findings, ("simple", "consistentHash", "localityLbSetting"), _LATER)
+    for name, check in _LATER_CHECKS.items():
+        block = fields.get(name)
+        if block is not None:
+            check(block, findings)
+    fields.duration("warmupDurationSecs")
+    for one, other in (("warmup", "warmupDurationSecs"), ("localityLbSetting", "zoneAwareLbSetting")):
+        if one in fields and other in fields:
+            findings.error(node.key_location(other), f"{node.path} may have only one of {one} and {other}")
+    setting = fields.get("localityLbSetting")
+    by_locality = None if setting is None else locality.decode(setting, findings, ejecting)
     if "simple" in fields and ("consistentHash" in fields or "backendUtilization" in fields):
         findings.error(node.location, f"{node.path} may have only one of simple, consistentHash, backendUtilization")
         return None
     consistent = fields.get("consistentHash")
     if consistent is not None:
-        return _consistent_hash(consistent, findings, strategies)
-    simple = fields.get("simple")
-    if simple is None:
+        balancing = _consistent_hash(consistent, findings, strategies)
+    else:
+        balancing = _simple(fields.get("simple"), findings, strategies)
+    if balancing is None or by_locality is None or not by_locality.distribute:
+        return balancing
+    if not IWeighsLocalities.providedBy(balancing.builder):
+        location = fields.location_of("localityLbSetting")
+        not_served(findings, location, f"{fields.path_of('localityLbSetting')} with strategy {balancing.name}")
+        return None
+    return evolve(balancing, locality=by_locality)
+
+
+def _simple(node: Node | None, findings: Findings, strategies: Strategies) -> Balancing | None:
+    if node is None:
         return strategies.default
-    name = findings.attempt(simple.string)
+    name = findings.attempt(node.string)
     if name is None:
         return None
     if name not in _SIMPLE and name not in strategies.simple:
         hint = suggest(name, [*_SIMPLE, *strategies.simple]) or f"one of {', '.join(_SIMPLE[1:])}"
-        findings.error(simple.location, f"{simple.path} must not be {name!r}", _joined(hint, strategies.problems))
+        findings.error(node.location, f"{node.path} must not be {name!r}", _joined(hint, strategies.problems))
         return None
     if name == "PASSTHROUGH" and name not in strategies.simple:
-        findings.error(simple.location, f"{simple.path}: PASSTHROUGH is not served yet")
+        not_served(findings, node.location, f"{node.path}: PASSTHROUGH")
         return None
-    return strategies.balancing(_ALIASES.get(name, name), None, simple.location)
+    return strategies.balancing(_ALIASES.get(name, name), None, node.location)
 
 
 def _consistent_hash(node: Node, findings: Findings, strategies: Strategies) -> Balancing | None:

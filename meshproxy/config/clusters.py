@@ -14,16 +14,19 @@ from zope.interface import Interface
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.decoding import not_served
 from meshproxy.config.destination_rule import Subset
+from meshproxy.config.destinations import Destination
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.rules import MergedRule, Rules
+from meshproxy.config.service_entry import Resolution
 from meshproxy.config.services import Service, Services
-from meshproxy.config.virtual_service import Destination
-from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
-from meshproxy.model import Cluster, Endpoint
+from meshproxy.config.syntax import canonical_ip
+from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad, IWeighsLocalities
+from meshproxy.model import UNIX_MARKS, Cluster, Endpoint
 
 _NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
 _ENCRYPTED = ("HTTPS", "TLS")
+_ENDPOINT_KINDS = frozenset({"Service", "ServiceEntry", "WorkloadEntry", "EndpointSlice", "Endpoints", "Pod"})
 
 
 @frozen(eq=False)
@@ -34,8 +37,23 @@ class Resolved:
     key: Balancing | None
 
 
+@frozen(eq=False)
+class _Wanted:
+    """A cluster before its balancer is built. ``endpoints`` may have host names for addresses, by its resolution."""
+
+    endpoints: tuple[Endpoint, ...]
+    resolution: Resolution
+    balancing: Balancing
+    builder: ILoadBalancerBuilder
+    connect_timeout: float
+
+
 class Clusters:
-    """The clusters of a snapshot while it is compiled. ``broken``: kinds of which objects may be missing."""
+    """The clusters of a snapshot while it is compiled.
+
+    ``broken``: kinds of which objects may be missing. ``locality`` is the proxy's own. ``resolved`` has the
+    destinations that some route uses.
+    """
 
     def __init__(
         self,
@@ -45,15 +63,18 @@ class Clusters:
         findings: Findings,
         broken: set[str],
         connect_timeout: float,
+        locality: str,
         previous: Mapping[str, Cluster],
     ) -> None:
         self.clusters: dict[str, Cluster] = {}
+        self.resolved: set[Destination] = set()
         self._services = services
         self._rules = rules
         self._strategies = strategies
         self._findings = findings
         self._broken = broken
         self._connect_timeout = connect_timeout
+        self._locality = locality
         self._previous = previous
         self._owners: dict[str, Service] = {}
         # Balancers are shared among clusters of equal endpoints; a large table is then built once.
@@ -61,20 +82,42 @@ class Clusters:
 
     def resolve(self, destination: Destination, namespace: str, gateway_port: int) -> Resolved:
         """The cluster and hash key for a destination of a virtual service in ``namespace``."""
+        self.resolved.add(destination)
+        resolved, found = self._look_up(destination, namespace, gateway_port)
+        if found is not None:
+            self._make(resolved.cluster, destination, *found)
+        return resolved
+
+    def check(self, destination: Destination, namespace: str, gateway_port: int) -> None:
+        """Only report what a destination lacks."""
+        self._look_up(destination, namespace, gateway_port)
+
+    def _look_up(
+        self, destination: Destination, namespace: str, gateway_port: int
+    ) -> tuple[Resolved, tuple[Service, int, MergedRule | None, Subset | None] | None]:
+        """What a destination comes to, and of what its cluster is to be made, None where something is missing."""
         host = destination.host
         service = self._services.find(host, namespace)
         if service is None:
-            self._warn_of_unknown_host(destination)
+            self._warn_of_unknown_host(destination, host)
             port = gateway_port if destination.port is None else destination.port
-            return Resolved(_name(port, destination.subset, host), None)
+            return Resolved(_name(port, destination.subset, host), None), None
         rule = self._rules.find(host, service.namespace)
         subset = None if rule is None else rule.subsets.get(destination.subset)
+        # By the host that is written, also where it is an alias; so does Istio.
         key = None if rule is None else rule.consistent(destination.port, subset)
         port = _port(destination, service, gateway_port)
-        name = _name(port, destination.subset, host)
-        if self._exists(destination, service, port, rule, subset):
-            self._make(name, destination, service, port, rule, subset)
-        return Resolved(name, key)
+        name = _name(port, destination.subset, service.alias or host)
+        if service.alias:
+            real = self._services.find(service.alias, namespace)
+            if real is None or real.alias:
+                self._warn_of_unknown_host(destination, service.alias, f"{service.metadata} stands for it")
+                return Resolved(name, key), None
+            service = real
+            rule = self._rules.find(service.host, service.namespace)
+            subset = None if rule is None else rule.subsets.get(destination.subset)
+        exists = self._exists(destination, service, port, rule, subset)
+        return Resolved(name, key), ((service, port, rule, subset) if exists else None)
 
     def _exists(
         self, destination: Destination, service: Service, port: int, rule: MergedRule | None, subset: Subset | None
@@ -85,7 +128,7 @@ class Clusters:
             if service.metadata.kind not in self._broken:
                 ports = ", ".join(map(str, sorted(service.ports))) or "none"
                 hint = f"its ports are {ports}" if destination.port else f"its ports are {ports}: name one of them"
-                message = f"{destination.host} has no port {port}: its requests are answered 503"
+                message = f"{service.host} has no port {port}: {destination.loss}"
                 self._findings.warning(destination.port_location, message, hint, "IST0101")
         if destination.subset and subset is None:
             exists = False
@@ -95,23 +138,22 @@ class Clusters:
                 else:
                     known = ", ".join(rule.subsets) or "none"
                     hint = suggest(destination.subset, rule.subsets) or f"its subsets are {known}"
-                message = f"{destination.host} has no subset {destination.subset!r}: its requests are answered 503"
+                message = f"{service.host} has no subset {destination.subset!r}: {destination.loss}"
                 self._findings.warning(destination.subset_location, message, hint, "IST0101")
         return exists
 
-    def _warn_of_unknown_host(self, destination: Destination) -> None:
+    def _warn_of_unknown_host(self, destination: Destination, host: str, hint: str = "") -> None:
         if self._broken & {"Service", "ServiceEntry"}:
             return
-        host = destination.host
         if self._services.is_hidden(host):
-            message = f"the exportTo of {host} hides it from this proxy: its requests are answered 503"
-            self._findings.warning(destination.host_location, message, code="IST0101")
+            message = f"the exportTo of {host} hides it from this proxy: {destination.loss}"
+            self._findings.warning(destination.host_location, message, hint, "IST0101")
             return
-        hint = suggest(host, self._services.hosts)
+        hint = hint or suggest(host, self._services.hosts)
         short = host.partition(".")[0]
         if not hint and "." in host and short in self._services.hosts:
             hint = f"a ServiceEntry's host {short!r} is not completed; a destination's is: give it a name with a dot"
-        message = f"there is no service {host}: its requests are answered 503"
+        message = f"there is no service {host}: {destination.loss}"
         self._findings.warning(destination.host_location, message, hint, "IST0101")
 
     def _make(
@@ -139,58 +181,96 @@ class Clusters:
             message = f"port {port} of {service.host} is {protocol}, but requests are sent there as plain HTTP"
             self._findings.warning(service.ports[port].location, message, "as Istio does without trafficPolicy.tls")
         endpoints = self._endpoints(destination, service, port, subset)
+        if not endpoints and service.resolution.by_name:
+            return  # Istio makes no cluster of names without a name
         balancing, pool = (None, None) if rule is None else rule.effective(port, subset)
         balancing = balancing or self._strategies.default
         if balancing is None:
             return
         timeout = None if pool is None else pool.connect_timeout
-        self._add(name, endpoints, balancing, self._connect_timeout if timeout is None else timeout)
+        cluster = _Wanted(
+            endpoints,
+            service.resolution,
+            balancing,
+            self._builder(service, endpoints, balancing),
+            self._connect_timeout if timeout is None else timeout,
+        )
+        self._add(name, cluster)
+
+    def _builder(self, service: Service, endpoints: tuple[Endpoint, ...], balancing: Balancing) -> ILoadBalancerBuilder:
+        builder, setting = balancing.builder, balancing.locality
+        if setting is None or not IWeighsLocalities.providedBy(builder):
+            return builder
+        distributed = setting.builder(builder, self._locality)
+        if distributed.shares is None:
+            message = (
+                f"no entry of distribute is for the locality of this proxy, which is {self._locality or 'unknown'}"
+            )
+            self._findings.warning(setting.location, message, "" if self._locality else "--proxy-locality says it")
+        kept = {endpoint.locality for _, found in distributed.weighed(endpoints) for endpoint in found}
+        lost = sorted({endpoint.locality for endpoint in endpoints} - kept)
+        if lost:
+            names = ", ".join(name or "no locality" for name in lost)
+            message = f"endpoints of {service.host} in {names} get no requests, since distribute does not name it"
+            self._findings.warning(setting.location, message)
+        return distributed
 
     def _endpoints(
         self, destination: Destination, service: Service, port: int, subset: Subset | None
     ) -> tuple[Endpoint, ...]:
         endpoints = service.endpoints(port, self._findings)
         if not endpoints:
-            if not self._broken & {"Service", "ServiceEntry", "EndpointSlice"}:
-                message = f"port {port} of {service.host} has no endpoint: its requests are answered 503"
-                hint = "" if service.static else "without resolution: STATIC a gateway sees no endpoints"
-                self._findings.warning(destination.host_location, message, hint)
+            if not self._broken & _ENDPOINT_KINDS:
+                message = f"port {port} of {service.host} has no endpoint: {destination.loss}"
+                self._findings.warning(destination.host_location, message, service.reason_for_no_endpoint)
             return endpoints
         if subset is None or not subset.labels:
             return endpoints
         wanted = set(subset.labels.items())
         chosen = tuple(endpoint for endpoint in endpoints if wanted <= set(endpoint.labels))
-        if not chosen:
+        if not chosen and not self._broken & _ENDPOINT_KINDS:
             labels = ", ".join(f"{key}={value}" for key, value in sorted(wanted))
-            message = f"no endpoint of {service.host} has the labels {labels}: requests to subset {subset.name} get 503"
-            unlabeled = not any(endpoint.labels for endpoint in endpoints)
-            hint = "" if not unlabeled else "an EndpointSlice does not carry the labels of pods"
+            message = (
+                f"no endpoint of {service.host} has the labels {labels} of subset {subset.name}: {destination.loss}"
+            )
+            unlabeled = not any(endpoint.labels for endpoint in endpoints) and service.metadata.kind == "Service"
+            hint = "endpoints have the labels of their Pods, which have to be among the documents" if unlabeled else ""
             self._findings.warning(destination.subset_location, message, hint, "IST0173")
         return chosen
 
-    def _add(self, name: str, endpoints: tuple[Endpoint, ...], balancing: Balancing, connect_timeout: float) -> None:
-        builder = balancing.builder
+    def _add(self, name: str, wanted: _Wanted) -> None:
+        builder, endpoints = wanted.builder, wanted.endpoints
+        logical = wanted.resolution is Resolution.DNS_ROUND_ROBIN
+        targets = endpoints if wanted.resolution.by_name and any(map(_is_name, endpoints)) else ()
+        if targets:
+            endpoints = ()  # they come at run time
         old = self._previous.get(name)
         balancer = None
         if old is not None and old.endpoints == endpoints and _equal(old.builder, builder):
-            if old.connect_timeout == connect_timeout:
+            same = (old.connect_timeout, old.targets, old.logical)
+            if same == (wanted.connect_timeout, targets, logical):
                 self.clusters[name] = old
                 return
             balancer = old.balancer
         if balancer is None:
-            balancer = self._balancer(endpoints, balancing)
+            balancer = self._balancer(endpoints, wanted)
         if balancer is not None:
-            self.clusters[name] = Cluster(name, endpoints, builder, balancer, connect_timeout)
+            timeout = wanted.connect_timeout
+            self.clusters[name] = Cluster(name, endpoints, builder, balancer, timeout, targets, logical)
 
-    def _balancer(self, endpoints: tuple[Endpoint, ...], balancing: Balancing) -> ILoadBalancer | None:
+    def _balancer(self, endpoints: tuple[Endpoint, ...], wanted: _Wanted) -> ILoadBalancer | None:
         tables = self._tables.setdefault(endpoints, [])
         for builder, table in tables:
-            if _equal(builder, balancing.builder):
+            if _equal(builder, wanted.builder):
                 return table
-        balancer = self._strategies.build(balancing, endpoints)
+        balancer = self._strategies.build(wanted.balancing, wanted.builder, endpoints)
         if balancer is not None and _may_be_shared(balancer):
-            tables.append((balancing.builder, balancer))
+            tables.append((wanted.builder, balancer))
         return balancer
+
+
+def _is_name(endpoint: Endpoint) -> bool:
+    return not endpoint.address.startswith(UNIX_MARKS) and canonical_ip(endpoint.address) is None
 
 
 def _equal(builder: object, other: object) -> bool:

@@ -11,18 +11,25 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from attrs import evolve
+
+from meshproxy.config import delegates
 from meshproxy.config import objects as objects_module
+from meshproxy.config.active import active_services, report_unserved
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.clusters import Clusters
 from meshproxy.config.documents import documents
-from meshproxy.config.effects import warn_of_no_effect
-from meshproxy.config.findings import Findings, in_order
+from meshproxy.config.effects import Compiled, Table, warn_of_no_effect
+from meshproxy.config.effort import limited_effort
+from meshproxy.config.findings import MOST, Findings, TooManyErrors, in_order
+from meshproxy.config.nodes import Node
 from meshproxy.config.objects import KINDS, Objects
 from meshproxy.config.rules import Rules
+from meshproxy.config.servers import joined, selected
 from meshproxy.config.services import Services
 from meshproxy.config.sources import Sources, with_excerpts
-from meshproxy.config.virtual_hosts import Opened, VirtualHosts
-from meshproxy.errors import ConfigError
+from meshproxy.config.virtual_hosts import VirtualHosts
+from meshproxy.errors import ConfigError, Diagnostic, Location, Severity
 from meshproxy.model import Listener, ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
 from meshproxy.routing import RouteTable
@@ -35,12 +42,22 @@ def load(sources: Sources, registry: Registry, identity: ProxyIdentity, previous
     run in any thread. Raises ``ConfigError`` with all errors and warnings of the load.
     """
     findings = Findings()
-    with _without_collections():
-        snapshot = _compile(sources, registry, identity, previous, findings)
+    snapshot = None
+    with _without_collections(), limited_effort():
+        try:
+            snapshot = _compile(sources, registry, identity, previous, findings)
+        except ConfigError as error:
+            findings.diagnostics += error.diagnostics
+        except TooManyErrors:
+            message = f"there are more errors than the first {MOST:,}: the rest was not looked at"
+            findings.diagnostics.append(Diagnostic(message))
+    if findings.unlisted:
+        message = f"{findings.unlisted:,} more warnings are not listed"
+        findings.diagnostics.append(Diagnostic(message, severity=Severity.WARNING))
     found = with_excerpts(in_order(findings.diagnostics), sources)
     if findings.has_errors or snapshot is None:
         raise ConfigError(found)
-    return Snapshot(snapshot.listeners, snapshot.clusters, snapshot.mesh, sources.digest, tuple(found))
+    return evolve(snapshot, digest=sources.digest, warnings=tuple(found))
 
 
 @contextmanager
@@ -63,28 +80,39 @@ def _compile(
     sources: Sources, registry: Registry, identity: ProxyIdentity, previous: Snapshot | None, findings: Findings
 ) -> Snapshot | None:
     strategies = Strategies(registry, findings)
-    objects = _objects(sources, identity, findings, strategies)
+    nodes = documents(sources, findings)
+    objects = _objects(sources, nodes, identity, findings, strategies)
+    count = len(nodes)
+    del nodes  # large, and no longer needed
     if objects is None:
         return None
     services = Services(objects, identity)
     rules = Rules(objects.destination_rules, identity)
     known = {} if previous is None else previous.clusters
     timeout = objects.mesh.connect_timeout
-    clusters = Clusters(services, rules, strategies, findings, objects.broken, timeout, known)
-    virtual_hosts = VirtualHosts(objects.virtual_services, identity, clusters)
-    listeners = _listeners(objects, virtual_hosts, identity, findings)
-    warn_of_no_effect(objects, services, rules, virtual_hosts, identity, findings)
+    clusters = Clusters(services, rules, strategies, findings, objects.broken, timeout, identity.locality, known)
+    tables = _tables(objects, clusters, identity, findings)
+    warn_of_no_effect(Compiled(objects, services, rules, clusters, tables, identity), findings)
+    listeners = tuple(
+        Listener(table.bind, table.port, RouteTable(table.virtual_hosts), table.servers[0][1].location)
+        for table in tables
+    )
     if not listeners and "Gateway" not in objects.broken:
-        hint = "" if not objects.gateways else "the selector of none of them is met by the labels of this proxy"
-        findings.error(None, "nothing to serve: no Gateway opens a port", hint)
-    return Snapshot(tuple(listeners), clusters.clusters, objects.mesh.settings)
+        message = "nothing to serve: no Gateway opens a port"
+        if objects.gateways:
+            findings.warning(None, message)
+        else:
+            findings.error(None, message)
+    return Snapshot(listeners, clusters.clusters, objects.mesh.settings, documents=count)
 
 
-def _objects(sources: Sources, identity: ProxyIdentity, findings: Findings, strategies: Strategies) -> Objects | None:
-    nodes = documents(sources, findings)
+def _objects(
+    sources: Sources, nodes: list[Node], identity: ProxyIdentity, findings: Findings, strategies: Strategies
+) -> Objects | None:
     unreadable = findings.has_errors
     if not nodes and not unreadable:
-        findings.error(None, "the configuration is empty: there is no document in it")
+        for source in sources.files:
+            findings.error(Location(source.name), "there is no document in this file, nor in any other")
         return None
     objects = objects_module.decode(nodes, identity.cluster_domain, findings, strategies)
     if unreadable:
@@ -92,20 +120,18 @@ def _objects(sources: Sources, identity: ProxyIdentity, findings: Findings, stra
     return objects
 
 
-def _listeners(
-    objects: Objects, virtual_hosts: VirtualHosts, identity: ProxyIdentity, findings: Findings
-) -> list[Listener]:
-    labels = dict(identity.labels)
-    addresses: dict[tuple[str, int], list[Opened]] = {}
-    for gateway in objects.gateways:
-        if gateway.selector.items() <= labels.items():
-            for server in gateway.servers:
-                addresses.setdefault((server.bind, server.port), []).append(Opened(gateway, server))
-    listeners = []
+def _tables(objects: Objects, clusters: Clusters, identity: ProxyIdentity, findings: Findings) -> list[Table]:
+    opened = selected(objects.gateways, identity)
+    active = active_services(objects, opened, identity)
+    complete = "VirtualService" not in objects.broken
+    addresses = joined(opened, findings)
+    report_unserved(objects, active, addresses, findings)
+    virtual_services = delegates.resolve(objects.virtual_services, active, complete, findings)
+    virtual_hosts = VirtualHosts(virtual_services, identity, clusters, objects.mesh.retries)
+    tables = []
     for (bind, port), servers in addresses.items():
-        table = virtual_hosts.table(servers)
-        location = servers[0].server.location
-        if not table and "VirtualService" not in objects.broken:
-            findings.warning(location, f"no VirtualService has a route for port {port}: all requests are answered 404")
-        listeners.append(Listener(bind, port, RouteTable(table), location))
-    return listeners
+        served = [it for it in servers if not it.server.unserved]
+        if served:
+            pairs = [(it.gateway, it.server) for it in served]
+            tables.append(Table(bind, port, pairs, virtual_hosts.table(served)))
+    return tables

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 def not_served(findings: Findings, location: Location, what: str, hint: str = "") -> None:
     """Report something that Istio has and meshproxy does not have yet."""
-    findings.error(location, f"{what} is not served yet", hint)
+    findings.unserved(location, f"{what} is not served yet", hint)
 
 
 class Fields:
@@ -83,7 +83,13 @@ class Fields:
     def read(self, name: str, reader: Callable[[Node], _T]) -> _T | None:
         """What ``reader`` makes of a field; None if it is absent or wrong."""
         found = self._found.get(name)
-        return None if found is None else self.findings.attempt(reader, found)
+        if found is None:
+            return None
+        try:
+            return reader(found)
+        except ConfigError as error:
+            self.findings.diagnostics.extend(error.diagnostics)
+            return None
 
     def string(self, name: str) -> str:
         """A string, "" if it is absent."""
@@ -91,7 +97,13 @@ class Fields:
 
     def integer(self, name: str, minimum: int, maximum: int) -> int | None:
         """A whole number within the bounds."""
+        if name not in self._found:
+            return None
         return self.read(name, lambda node: node.integer(minimum, maximum))
+
+    def boolean(self, name: str) -> bool | None:
+        """``true`` or ``false``."""
+        return self.read(name, Node.boolean)
 
     def duration(self, name: str) -> float | None:
         """Seconds of a duration that is at least a millisecond and a whole number of them."""

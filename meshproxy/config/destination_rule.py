@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
-from meshproxy.config import balancing, checks
+from meshproxy.config import balancing, checks, policy_blocks
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.names import complete_host
 from meshproxy.config.nodes import Node
+from meshproxy.config.selectors import read_selector
 from meshproxy.errors import Location
 
 _PORT_BLOCKS = ("loadBalancer", "connectionPool")
 _LATER_PORT_BLOCKS = ("outlierDetection", "tls")
 _LATER_POLICY = (*_LATER_PORT_BLOCKS, "tunnel", "proxyProtocol", "retryBudget")
 _LATER_TCP = ("maxConnections", "tcpKeepalive", "maxConnectionDuration", "idleTimeout")
+_LATER_CHECKS: Mapping[str, Callable[[Node, Findings], None]] = {
+    "outlierDetection": policy_blocks.check_outliers,
+    "tls": policy_blocks.check_tls,
+    "tunnel": policy_blocks.check_tunnel,
+    "proxyProtocol": policy_blocks.check_proxy_protocol,
+    "retryBudget": policy_blocks.check_retry_budget,
+}
+_MOST_PORTS = _MOST_SELECTOR_LABELS = 4096
 
 
 @frozen
@@ -30,11 +39,12 @@ class ConnectionPool:
 
 @frozen(eq=False)
 class Policy:
-    """A ``trafficPolicy`` or a port's part of it. A block that is None is not there."""
+    """A ``trafficPolicy`` or a port's part of it. A block that is None is not there. ``location``: of a port's part."""
 
     balancing: Balancing | None = None
     connection_pool: ConnectionPool | None = None
     ports: Mapping[int, Policy] = field(factory=dict)
+    location: Location | None = None
 
 
 @frozen(eq=False)
@@ -49,7 +59,7 @@ class Subset:
 
 @frozen(eq=False)
 class DestinationRule:
-    """``host`` is completed and may be a wildcard."""
+    """``host`` is completed and may be a wildcard. ``selector``: the rule is only for proxies with these labels."""
 
     metadata: Metadata
     host: str
@@ -57,6 +67,7 @@ class DestinationRule:
     policy: Policy | None
     subsets: tuple[Subset, ...]
     location: Location
+    selector: Mapping[str, str] | None = None
 
 
 def decode(
@@ -67,11 +78,11 @@ def decode(
     if document.spec is None:
         findings.error(document.node.location, "spec is required")
         return None
-    served = ("host", "trafficPolicy", "subsets", "exportTo")
-    fields = Fields(document.spec, findings, served, ("workloadSelector",))
+    fields = Fields(document.spec, findings, ("host", "trafficPolicy", "subsets", "exportTo", "workloadSelector"))
     fields.required("host")
     host = fields.read("host", checks.wildcard_domain)
     export_to = checks.export_to(fields, metadata.namespace)
+    selector = _selector(fields, export_to, metadata.namespace)
     policy_node = fields.get("trafficPolicy")
     policy = None if policy_node is None else _policy(policy_node, findings, strategies)
     names: set[str] = set()
@@ -80,7 +91,17 @@ def decode(
     if host is None:
         return None
     completed = complete_host(host, metadata.namespace, cluster_domain)
-    return DestinationRule(metadata, completed, export_to, policy, subsets, fields.location_of("host"))
+    return DestinationRule(metadata, completed, export_to, policy, subsets, fields.location_of("host"), selector)
+
+
+def _selector(fields: Fields, export_to: frozenset[str], namespace: str) -> Mapping[str, str] | None:
+    node = fields.get("workloadSelector")
+    if node is None:
+        return None
+    if "exportTo" in fields and fields.items("exportTo") and export_to != {namespace}:
+        message = "spec.exportTo may only be the rule's own namespace beside workloadSelector"
+        fields.findings.error(fields.location_of("exportTo"), message)
+    return read_selector(node, "matchLabels", _MOST_SELECTOR_LABELS, fields.findings)
 
 
 def _subset(node: Node, names: set[str], findings: Findings, strategies: Strategies) -> Subset | None:
@@ -101,6 +122,11 @@ def _policy(node: Node, findings: Findings, strategies: Strategies) -> Policy:
     fields = Fields(node, findings, (*_PORT_BLOCKS, "portLevelSettings"), _LATER_POLICY)
     if not fields and node.kind == "mapping":
         findings.error(node.location, f"{node.path} needs at least one field")
+    if "tunnel" in fields and "proxyProtocol" in fields:
+        findings.error(node.key_location("proxyProtocol"), f"{node.path} may have only one of tunnel and proxyProtocol")
+    if len(fields.items("portLevelSettings")) > _MOST_PORTS:
+        message = f"{fields.path_of('portLevelSettings')} may have at most {_MOST_PORTS} items"
+        findings.error(fields.location_of("portLevelSettings"), message)
     ports: dict[int, Policy] = {}
     for entry in fields.items("portLevelSettings"):
         read = _port_policy(entry, findings, strategies)
@@ -121,14 +147,19 @@ def _port_policy(node: Node, findings: Findings, strategies: Strategies) -> tupl
         findings.error(node.location, f"{node.path} needs at least one of {names}")
     fields.required("port")
     number = fields.read("port", checks.port_selector)
-    policy = Policy(*_blocks(fields, strategies))
+    policy = Policy(*_blocks(fields, strategies), location=node.location)
     return None if number is None else (number, policy)
 
 
 def _blocks(fields: Fields, strategies: Strategies) -> tuple[Balancing | None, ConnectionPool | None]:
+    for name, check in _LATER_CHECKS.items():
+        block = fields.get(name)
+        if block is not None:
+            check(block, fields.findings)
     load_balancer, pool = fields.get("loadBalancer"), fields.get("connectionPool")
+    ejecting = "outlierDetection" in fields
     return (
-        None if load_balancer is None else balancing.decode(load_balancer, fields.findings, strategies),
+        None if load_balancer is None else balancing.decode(load_balancer, fields.findings, strategies, ejecting),
         None if pool is None else _connection_pool(pool, fields.findings),
     )
 
@@ -137,7 +168,11 @@ def _connection_pool(node: Node, findings: Findings) -> ConnectionPool:
     fields = Fields(node, findings, ("tcp",), ("http",))
     if not fields and node.kind == "mapping":
         findings.error(node.location, f"{node.path} needs http or tcp")
-    tcp = fields.get("tcp")
+    http, tcp = fields.get("http"), fields.get("tcp")
+    if http is not None:
+        policy_blocks.check_http_pool(http, findings)
     if tcp is None:
         return ConnectionPool()
-    return ConnectionPool(Fields(tcp, findings, ("connectTimeout",), _LATER_TCP).duration("connectTimeout"))
+    inner = Fields(tcp, findings, ("connectTimeout",), _LATER_TCP)
+    policy_blocks.check_tcp_pool(inner)
+    return ConnectionPool(inner.duration("connectTimeout"))

@@ -6,6 +6,7 @@ import difflib
 import unicodedata
 from collections.abc import Collection, Iterable
 
+from meshproxy.config.effort import SUGGESTIONS, spend
 from meshproxy.config.findings import in_order
 from meshproxy.errors import Diagnostic, Severity
 
@@ -34,16 +35,16 @@ def render(diagnostics: Iterable[Diagnostic], color: bool = False) -> str:
 def suggest(word: str, candidates: Collection[str]) -> str:
     """The hint "did you mean ...?" if one of the candidates is near ``word``, else "".
 
-    Case, ``-`` and ``_`` make no difference. Beyond a thousand candidates nothing else is looked for: a comparison
-    with each would be slow where each of many documents has a wrong name.
+    Case, ``-`` and ``_`` make no difference. Beyond a thousand candidates nothing else is looked for, and nothing at
+    all once the effort of a load is spent: there may be very many wrong names.
     """
     plain = _plain(word)
-    if word in candidates:
+    if word in candidates or not spend(SUGGESTIONS, 1 + len(candidates) // 50):
         return ""
     for candidate in candidates:
         if _plain(candidate) == plain:
             return f"did you mean {visible(candidate)!r}?"
-    if len(candidates) > _MANY or len(word) > 100:
+    if len(candidates) > _MANY or len(word) > 100 or not spend(SUGGESTIONS, len(candidates)):
         return ""
     # Three of four characters right, but for short words, where one wrong letter is more than that.
     near = difflib.get_close_matches(word, candidates, 1, 0.75 if len(word) > 3 else 0.65)
@@ -52,6 +53,8 @@ def suggest(word: str, candidates: Collection[str]) -> str:
 
 def visible(text: str) -> str:
     """``text`` with escapes for all that does not show, or that changes how the rest shows."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(_cell(character) for character in text)
 
 
@@ -65,7 +68,7 @@ def _lines(finding: Diagnostic, color: bool) -> list[str]:
     code = f" [{finding.code}]" if finding.code else ""
     message = visible(finding.message) + code
     lines = [place + (paint(_RED, severity + message) if error else paint(_YELLOW, severity) + message)]
-    if finding.location is not None and finding.excerpt.strip():
+    if finding.location is not None and finding.excerpt and not finding.excerpt.isspace():
         line, caret = _excerpt(finding.excerpt, finding.location.column)
         lines += [_INDENT + line, _INDENT + " " * caret + paint(_GREEN, "^")]
     if finding.hint:
@@ -78,8 +81,12 @@ def _excerpt(line: str, column: int) -> tuple[str, int]:
     at = min(column, len(line) + 1) - 1
     # A character takes up to ten columns; what is far away is not even looked at.
     start, end = max(0, at - _WIDTH), min(len(line), at + _WIDTH)
-    cells = [_cell(character) for character in line[start:end]]
-    widths = [_columns(cell) for cell in cells]
+    part = line[start:end]
+    if part.isascii() and part.isprintable():
+        cells, widths = list(part), [1] * len(part)
+    else:
+        cells = [_cell(character) for character in part]
+        widths = [_columns(cell) for cell in cells]
     first, last = 0, len(cells)
     caret = at - start
     room = _WIDTH if start == 0 and sum(widths) <= _WIDTH else _WIDTH // 2

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from attrs import define, field
 
 from meshproxy.errors import ConfigError, Diagnostic, Location, Severity
 
+MOST = 2_000
+"""More findings than these help nobody."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+class TooManyErrors(Exception):
+    """There are so many errors that it is not worth while to look for more."""
+
+
 @define
 class Findings:
-    """Errors and warnings in the order in which they were found."""
+    """Errors and warnings in the order in which they were found; beyond ``MOST``, warnings are only counted.
+
+    ``unlisted`` is their number.
+    """
 
     diagnostics: list[Diagnostic] = field(factory=list)
+    unlisted: int = 0
+    _errors: int = 0
+    _aside: list[Diagnostic] | None = None
 
     @property
     def has_errors(self) -> bool:
@@ -25,20 +39,44 @@ class Findings:
         return any(diagnostic.severity is Severity.ERROR for diagnostic in self.diagnostics)
 
     def error(self, location: Location | None, message: str, hint: str = "") -> None:
-        """Note what stops the load."""
-        self.diagnostics.append(Diagnostic(message, location, hint))
+        """Note what stops the load. Raises ``TooManyErrors`` beyond ``MOST``."""
+        self._add([Diagnostic(message, location, hint)])
 
     def warning(self, location: Location | None, message: str, hint: str = "", code: str = "") -> None:
         """Note what loads, but hardly as it was meant."""
+        if len(self.diagnostics) >= MOST:
+            self.unlisted += 1
+            return
         self.diagnostics.append(Diagnostic(message, location, hint, Severity.WARNING, code))
+
+    def unserved(self, location: Location | None, message: str, hint: str = "") -> None:
+        """Note a setting that has no effect yet: an error, unless it is put aside."""
+        found = self.diagnostics if self._aside is None else self._aside
+        found.append(Diagnostic(message, location, hint))
+
+    @contextmanager
+    def unserved_aside(self) -> Iterator[list[Diagnostic]]:
+        """Put aside what is not served, for the caller to report it once it is known to matter."""
+        before, self._aside = self._aside, []
+        try:
+            yield self._aside
+        finally:
+            self._aside = before
 
     def attempt(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         """What ``function`` returns; None when it raises ``ConfigError``, whose diagnostics are then collected."""
         try:
             return function(*args, **kwargs)
         except ConfigError as error:
-            self.diagnostics.extend(error.diagnostics)
+            self._add(error.diagnostics)
             return None
+
+    def _add(self, errors: Sequence[Diagnostic]) -> None:
+        room = MOST - self._errors
+        self.diagnostics += errors[:room]
+        self._errors += len(errors)
+        if self._errors > MOST:
+            raise TooManyErrors
 
     def raise_if_errors(self) -> None:
         """Raise ``ConfigError`` with all errors *and* warnings, in order of place, if there is any error."""

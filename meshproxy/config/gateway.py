@@ -6,36 +6,66 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from meshproxy.config import checks
+from meshproxy.config import checks, server_tls
 from meshproxy.config.decoding import Fields, not_served
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.names import EVERYWHERE, HostSet
 from meshproxy.config.nodes import Node
-from meshproxy.config.syntax import canonical_ip, is_dns_label, is_partial_wildcard, is_wildcard_domain
-from meshproxy.errors import ConfigError, Location
+from meshproxy.config.syntax import (
+    HTTP_PROTOCOLS,
+    TLS_PROTOCOLS,
+    canonical_ip,
+    is_dns_label,
+    is_partial_wildcard,
+    is_wildcard_domain,
+)
+from meshproxy.errors import ConfigError, Diagnostic, Location
 
 # Both speak HTTP/1.1 here; that is all that is served so far.
 _SERVED_PROTOCOLS = frozenset({"HTTP", "HTTP_PROXY"})
+_UNIX = "unix://"
 
 
 @frozen(eq=False)
 class ServerHost:
-    """A host of a server. Only virtual services of ``namespace`` may use it; those of all where that is ``*``."""
+    """A host of a server. Only virtual services of ``namespace`` may use it; those of all where that is ``*``.
+
+    ``everything``: it is written ``*/*``.
+    """
 
     namespace: str
     host: str
     location: Location
+    everything: bool = False
 
 
 @frozen(eq=False)
 class Server:
-    """A port of a gateway. ``bind`` is an IP, empty for all addresses."""
+    """A port of a gateway.
+
+    ``bind`` is an IP, empty for all addresses, or a ``unix://`` address with port 0. ``has_tls``: there is a ``tls``
+    block, even if it says nothing. ``unserved`` is what is to be reported if the server has an effect at all.
+    """
 
     bind: str
     port: int
     hosts: tuple[ServerHost, ...]
     location: Location
+    protocol: str = "HTTP"
+    has_tls: bool = False
+    https_redirect: bool = False
+    unserved: tuple[Diagnostic, ...] = ()
+
+    @property
+    def is_http(self) -> bool:
+        """True for a server of plain HTTP in any version."""
+        return self.protocol in HTTP_PROTOCOLS
+
+    @property
+    def is_encrypted(self) -> bool:
+        """True for one that finds its connections by SNI."""
+        return self.has_tls and not self.is_http
 
     def hosts_for(self, namespace: str) -> HostSet:
         """The hosts that virtual services of a namespace may use."""
@@ -71,21 +101,32 @@ def decode(document: Document, findings: Findings) -> Gateway:
 
 
 def _server(node: Node, namespace: str, names: set[str], findings: Findings) -> Server | None:
-    fields = Fields(node, findings, ("port", "hosts", "bind", "name", "tls"), ("defaultEndpoint",))
+    fields = Fields(node, findings, ("port", "hosts", "bind", "name", "tls", "defaultEndpoint"))
     fields.string("name")  # names statistics only
-    port = _port(fields, names)
-    hosts = _hosts(fields, namespace)
-    bind = fields.read("bind", _bind)
-    if port is None or not hosts or (bind is None and "bind" in fields):
+    if fields.string("defaultEndpoint"):
+        place = node.key_location("defaultEndpoint")
+        findings.warning(place, f"{fields.path_of('defaultEndpoint')} has no effect, as in Istio")
+    with findings.unserved_aside() as unserved:
+        number, protocol = _port(fields, names)
+        hosts = _hosts(fields, namespace)
+        bind = fields.read("bind", _bind)
+        if bind is not None and bind.startswith(_UNIX):
+            not_served(findings, fields.location_of("bind"), f"{fields.path_of('bind')} to a unix socket")
+        redirect = _tls(fields, protocol)
+    if number is None or protocol is None or not hosts or (bind is None and "bind" in fields):
         return None
-    return Server(bind or "", port, hosts, node.location)
+    if protocol == "UDP":
+        findings.warning(node.location, f"{node.path} is not opened: a gateway does nothing with UDP")
+        return None
+    return Server(bind or "", number, hosts, node.location, protocol, "tls" in fields, redirect, tuple(unserved))
 
 
-def _port(fields: Fields, names: set[str]) -> int | None:
+def _port(fields: Fields, names: set[str]) -> tuple[int | None, str | None]:
+    """The number and the protocol, in upper case."""
     findings = fields.findings
     node = fields.required("port")
     if node is None:
-        return None
+        return None, None
     port = Fields(node, findings, ("number", "protocol", "name", "targetPort"))
     if port.integer("targetPort", 0, checks.LARGEST_PORT):
         findings.error(node.key_location("targetPort"), f"{port.path_of('targetPort')} has no effect on a gateway")
@@ -99,16 +140,19 @@ def _port(fields: Fields, names: set[str]) -> int | None:
     unix = _is_unix(fields)
     number = port.integer("number", 0 if unix else 1, 0 if unix else checks.LARGEST_PORT)
     protocol = port.read("protocol", checks.protocol)
-    if protocol is None:
-        return None
-    if protocol not in _SERVED_PROTOCOLS:
+    if protocol is not None and protocol not in _SERVED_PROTOCOLS and protocol != "UDP":
         not_served(findings, port.location_of("protocol"), f"protocol {protocol} of a gateway's port")
-        if protocol in ("HTTPS", "TLS") and "tls" not in fields:
-            findings.error(fields.node.location, f"{fields.path_of('tls')} is required for protocol {protocol}")
-        return None
-    if "tls" in fields:
-        not_served(findings, fields.node.key_location("tls"), fields.path_of("tls"))
-    return number
+    return number, protocol
+
+
+def _tls(fields: Fields, protocol: str | None) -> bool:
+    """Whether plain requests are redirected to https."""
+    node = fields.get("tls")
+    if node is not None:
+        return server_tls.redirects(node, protocol, fields.findings)
+    if protocol in TLS_PROTOCOLS:
+        fields.findings.error(fields.node.location, f"{fields.path_of('tls')} is required for protocol {protocol}")
+    return False
 
 
 def _hosts(fields: Fields, namespace: str) -> tuple[ServerHost, ...]:
@@ -117,7 +161,9 @@ def _hosts(fields: Fields, namespace: str) -> tuple[ServerHost, ...]:
     if fields.is_empty("hosts"):
         fields.findings.error(fields.location_of("hosts"), f"{fields.path_of('hosts')} needs at least one host")
     read = (fields.findings.attempt(_host, node, namespace) for node in fields.items("hosts"))
-    return tuple(host for host in read if host is not None)
+    found = tuple(host for host in read if host is not None)
+    # "*/*" takes the place of the whole list.
+    return next(((host,) for host in found if host.everything), found)
 
 
 def _host(node: Node, namespace: str) -> ServerHost:
@@ -132,16 +178,16 @@ def _host(node: Node, namespace: str) -> ServerHost:
             node.fail(f"{node.path} {text!r} may not be a short name", "a Gateway's hosts need a dot, or be '*'")
         if is_partial_wildcard(host):
             node.fail(f"{node.path} {text!r}: '*' has to stand for whole labels", "write *.DOMAIN")
-    return ServerHost({"": EVERYWHERE, ".": namespace}.get(owner, owner), host, node.location)
+    return ServerHost({"": EVERYWHERE, ".": namespace}.get(owner, owner), host, node.location, text == "*/*")
 
 
 def _bind(node: Node) -> str:
     text = node.string()
-    if text.startswith("unix://"):
-        path = text.removeprefix("unix://")
+    if text.startswith(_UNIX):
+        path = text.removeprefix(_UNIX)
         if not path.startswith(("/", "@")) or path.endswith("/"):
             node.fail(f"{node.path} must be unix:// and an absolute path or @name, not {text!r}")
-        node.fail(f"{node.path} to a unix socket is not served yet")
+        return text
     address = canonical_ip(text)
     if address is None:
         node.fail(f"{node.path} must be an IP address, not {text!r}")
@@ -151,6 +197,6 @@ def _bind(node: Node) -> str:
 def _is_unix(fields: Fields) -> bool:
     node = fields.get("bind")
     try:
-        return node is not None and node.string().startswith("unix://")
+        return node is not None and node.string().startswith(_UNIX)
     except ConfigError:
         return False

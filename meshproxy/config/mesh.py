@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from meshproxy.config import checks
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
+from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries, decode_retries
 from meshproxy.config.metadata import Document
 from meshproxy.model import MeshSettings
 
@@ -15,36 +17,46 @@ _LATER = (
     "accessLogEncoding",
     "accessLogFormat",
     "defaultDestinationRuleExportTo",
-    "defaultHttpRetryPolicy",
     "defaultServiceExportTo",
     "defaultVirtualServiceExportTo",
     "h2UpgradePolicy",
     "localityLbSetting",
     "meshMTLS",
     "outboundTrafficPolicy",
-    "pathNormalization",
     "rootNamespace",
     "tcpKeepalive",
     "tlsDefaults",
     "trustDomain",
 )
+_NORMALIZATIONS = {
+    "DEFAULT": "BASE",
+    "NONE": "NONE",
+    "BASE": "BASE",
+    "MERGE_SLASHES": "MERGE_SLASHES",
+    "DECODE_AND_MERGE_SLASHES": "DECODE_AND_MERGE_SLASHES",
+}
 _LATER_PROXY = ("concurrency", "drainDuration", "proxyMetadata", "terminationDrainDuration", "tracing")
 _LATER_TOPOLOGY = ("forwardClientCertDetails", "proxyProtocol")
 
 
 @frozen
 class MeshOptions:
-    """What a ``Mesh`` document says; ``connect_timeout`` holds where no DestinationRule has one. Seconds."""
+    """What a ``Mesh`` document says. Seconds.
+
+    ``connect_timeout`` holds where no DestinationRule has one, ``retries`` where a route has none.
+    """
 
     settings: MeshSettings = field(factory=MeshSettings)
     connect_timeout: float = _CONNECT_TIMEOUT
+    retries: Retries = DEFAULT_RETRIES
 
 
 def decode(document: Document, findings: Findings) -> MeshOptions:
     """The settings, with the defaults for those that are wrong."""
     if document.spec is None:
         return MeshOptions()
-    fields = Fields(document.spec, findings, ("accessLogFile", "connectTimeout", "defaultConfig"), _LATER)
+    served = ("accessLogFile", "connectTimeout", "defaultConfig", "defaultHttpRetryPolicy", "pathNormalization")
+    fields = Fields(document.spec, findings, served, _LATER)
     log_file = fields.string("accessLogFile") if "accessLogFile" in fields else None
     timeout = fields.duration("connectTimeout")
     proxies = 0
@@ -54,4 +66,18 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
         if topology is not None:
             inner = Fields(topology, findings, ("numTrustedProxies",), _LATER_TOPOLOGY)
             proxies = inner.integer("numTrustedProxies", 0, _MOST_PROXIES) or 0
-    return MeshOptions(MeshSettings(log_file, proxies), _CONNECT_TIMEOUT if timeout is None else timeout)
+    retries = fields.get("defaultHttpRetryPolicy")
+    return MeshOptions(
+        MeshSettings(log_file, proxies, _normalization(fields)),
+        _CONNECT_TIMEOUT if timeout is None else timeout,
+        DEFAULT_RETRIES if retries is None else decode_retries(retries, findings),
+    )
+
+
+def _normalization(fields: Fields) -> str:
+    node = fields.get("pathNormalization")
+    if node is None:
+        return "BASE"
+    inner = Fields(node, fields.findings, ("normalization",))
+    name = inner.read("normalization", lambda found: checks.one_of(found, _NORMALIZATIONS))
+    return _NORMALIZATIONS[name or "DEFAULT"]

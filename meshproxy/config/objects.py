@@ -11,19 +11,21 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from meshproxy.config import destination_rule, gateway, kubernetes, mesh, service_entry, virtual_service
+from meshproxy.config import destination_rule, gateway, kubernetes, mesh, pods, service_entry, virtual_service, workload
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.decoding import not_served
 from meshproxy.config.destination_rule import DestinationRule
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.gateway import Gateway
-from meshproxy.config.kubernetes import EndpointSlice, KubernetesService
+from meshproxy.config.kubernetes import KubernetesService
 from meshproxy.config.mesh import MeshOptions
 from meshproxy.config.metadata import Document, Metadata, read_document
 from meshproxy.config.nodes import Node
+from meshproxy.config.pods import Pod, ServiceAddresses
 from meshproxy.config.service_entry import ServiceEntry
 from meshproxy.config.virtual_service import VirtualService
+from meshproxy.config.workload import WorkloadEntry
 from meshproxy.errors import Location, Severity
 
 _ISTIO = "networking.istio.io"
@@ -35,13 +37,19 @@ _SERVED = {
     (_ISTIO, "VirtualService"),
     (_ISTIO, "DestinationRule"),
     (_ISTIO, "ServiceEntry"),
+    (_ISTIO, "WorkloadEntry"),
     (_OURS, "Mesh"),
     ("", "Service"),
+    ("", "Endpoints"),
+    ("", "Pod"),
     ("discovery.k8s.io", "EndpointSlice"),
 }
 KINDS = frozenset(kind for _, kind in _SERVED)
-_LATER = {(_ISTIO, "WorkloadEntry"), (_OURS, "BackendPolicy"), ("", "Endpoints"), ("", "Secret")}
+_LATER = {(_OURS, "BackendPolicy"), ("", "Secret")}
+_TOP_LEVEL = {"EndpointSlice": pods.SLICE_FIELDS, "Endpoints": pods.ENDPOINTS_FIELDS}
 _FOR_OTHERS = ("EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup")
+# Kinds that groups beside those served here have too.
+_COMMON_KINDS = ("Gateway", "Service", "Endpoints", "Pod", "Mesh")
 _T = TypeVar("_T")
 
 
@@ -49,17 +57,22 @@ _T = TypeVar("_T")
 class Objects:
     """The objects of a load, each kind in Istio's order: the older first, then by name and namespace.
 
-    ``broken`` has the kinds of which not all could be read, so that nothing is said about objects that seem missing.
+    ``broken`` has the kinds of which not all could be read, so that nothing is said about objects that seem missing;
+    ``faulty`` has the objects with errors.
     """
 
     gateways: list[Gateway] = field(factory=list)
     virtual_services: list[VirtualService] = field(factory=list)
     destination_rules: list[DestinationRule] = field(factory=list)
     service_entries: list[ServiceEntry] = field(factory=list)
+    workloads: list[WorkloadEntry] = field(factory=list)
     services: list[KubernetesService] = field(factory=list)
-    slices: list[EndpointSlice] = field(factory=list)
+    slices: list[ServiceAddresses] = field(factory=list)
+    endpoints: list[ServiceAddresses] = field(factory=list)
+    pods: list[Pod] = field(factory=list)
     mesh: MeshOptions = field(factory=MeshOptions)
     broken: set[str] = field(factory=set)
+    faulty: set[Metadata] = field(factory=set)
 
 
 def decode(documents: Iterable[Node], cluster_domain: str, findings: Findings, strategies: Strategies) -> Objects:
@@ -84,8 +97,11 @@ def decode(documents: Iterable[Node], cluster_domain: str, findings: Findings, s
             found.destination_rules, destination_rule.decode(it, cluster_domain, findings, strategies)
         ),
         "ServiceEntry": lambda it: _append(found.service_entries, service_entry.decode(it, findings)),
-        "Service": lambda it: _append(found.services, kubernetes.decode_service(it, findings)),
-        "EndpointSlice": lambda it: _append(found.slices, kubernetes.decode_slice(it, findings)),
+        "WorkloadEntry": lambda it: _append(found.workloads, workload.decode(it, findings)),
+        "Service": lambda it: _append(found.services, kubernetes.decode(it, findings)),
+        "EndpointSlice": lambda it: _append(found.slices, pods.decode_slice(it, findings)),
+        "Endpoints": lambda it: _append(found.endpoints, pods.decode_endpoints(it, findings)),
+        "Pod": lambda it: _append(found.pods, pods.decode_pod(it, findings)),
     }
     meshes = []
     for document in sorted(chosen.values(), key=lambda it: it.metadata.age):
@@ -97,6 +113,7 @@ def decode(documents: Iterable[Node], cluster_domain: str, findings: Findings, s
         decoders[kind](document)
         if any(it.severity is Severity.ERROR for it in findings.diagnostics[before:]):
             found.broken.add(kind)
+            found.faulty.add(document.metadata)
     if meshes:
         found.mesh = mesh.decode(meshes[0], findings)
     for document in meshes[1:]:
@@ -129,6 +146,7 @@ def _identify(node: Node, found: Objects, findings: Findings) -> Document | None
     if group in (_ISTIO, _OURS) and not _is_known(node, group, kind, findings):
         return None
     if (group, kind) not in _SERVED:
+        _warn_of_group(node, group, kind, findings)
         return None
     versions = {_ISTIO: _ISTIO_VERSIONS, _OURS: _OUR_VERSIONS}.get(group, ("v1",))
     if version not in versions:
@@ -136,8 +154,7 @@ def _identify(node: Node, found: Objects, findings: Findings) -> Document | None
         findings.error(_place(node, "apiVersion"), f"{kind} has no version {version}", hint)
         found.broken.add(kind)
         return None
-    top_level = kubernetes.SLICE_FIELDS if kind == "EndpointSlice" else ("spec",)
-    document = read_document(node, kind, top_level, findings)
+    document = read_document(node, kind, _TOP_LEVEL.get(kind, ("spec",)), findings)
     if document is None:
         found.broken.add(kind)
     return document
@@ -152,6 +169,14 @@ def _is_known(node: Node, group: str, kind: str, findings: Findings) -> bool:
     else:
         findings.error(_place(node, "kind"), f"{group} has no kind {kind!r}", suggest(kind, sorted(kinds)))
     return False
+
+
+def _warn_of_group(node: Node, group: str, kind: str, findings: Findings) -> None:
+    """Say that a document has no effect if its group is probably a slip; others have a Gateway too."""
+    groups = [owner for owner, name in _SERVED if name == kind]
+    hint = suggest(group, groups)
+    if hint or (groups and kind not in _COMMON_KINDS):
+        findings.warning(_place(node, "apiVersion"), f"{kind} of the group {group!r} has no effect here", hint)
 
 
 def _place(node: Node, name: str) -> Location:

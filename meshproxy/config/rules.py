@@ -6,14 +6,15 @@ route is found in another way than the load balancer of a cluster, which shows w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define, field
 
 from meshproxy.config.balancing import Balancing
 from meshproxy.config.destination_rule import ConnectionPool, DestinationRule, Policy, Subset
 from meshproxy.config.findings import Findings
-from meshproxy.config.names import is_visible, is_within
+from meshproxy.config.names import HostSet, is_visible
+from meshproxy.config.selectors import selects
 from meshproxy.model import ProxyIdentity
 
 ROOT_NAMESPACE = "istio-system"
@@ -21,12 +22,16 @@ ROOT_NAMESPACE = "istio-system"
 
 @define(eq=False)
 class MergedRule:
-    """The rules of one namespace for one host that count as one; ``rules`` are those it consists of, oldest first."""
+    """The rules of one namespace for one host that count as one; ``rules`` are those it consists of, oldest first.
+
+    ``selector``: only for proxies with these labels; None: for all.
+    """
 
     host: str
     export_to: frozenset[str]
     policy: Policy | None
     subsets: dict[str, Subset]
+    selector: Mapping[str, str] | None = None
     rules: list[DestinationRule] = field(factory=list)
 
     def add(self, rule: DestinationRule) -> None:
@@ -64,20 +69,22 @@ class _Index:
 
     def __init__(self, rules: Iterable[DestinationRule]) -> None:
         self._by_host: dict[str, list[MergedRule]] = {}
-        for rule in rules:
+        # Those for some proxies first; the order is that of age otherwise.
+        for rule in sorted(rules, key=lambda rule: rule.selector is None):
             self._add(rule)
-        wildcards = [host for host in self._by_host if host.startswith("*")]
-        self._wildcards = sorted(wildcards, key=lambda host: (-len(host), host))
+        self._hosts = HostSet(self._by_host)
 
     def _add(self, rule: DestinationRule) -> None:
         entries = self._by_host.setdefault(rule.host, [])
         for entry in entries:
+            if entry.selector != rule.selector:
+                continue
             if entry.export_to == rule.export_to:
                 entry.add(rule)
                 return
             if entry.export_to < rule.export_to:
                 entry.add(rule)
-        entry = MergedRule(rule.host, rule.export_to, None, {})
+        entry = MergedRule(rule.host, rule.export_to, None, {}, rule.selector)
         entry.add(rule)
         entries.append(entry)
 
@@ -86,7 +93,8 @@ class _Index:
         exact = self._by_host.get(host)
         if exact is not None:
             return exact
-        return next((self._by_host[pattern] for pattern in self._wildcards if is_within(host, pattern)), [])
+        pattern = self._hosts.narrowest(host)
+        return [] if pattern is None else self._by_host[pattern]
 
 
 class Rules:
@@ -94,6 +102,7 @@ class Rules:
 
     def __init__(self, rules: Iterable[DestinationRule], identity: ProxyIdentity) -> None:
         self._proxy = identity.namespace
+        self._labels = dict(identity.labels)
         by_namespace: dict[str, list[DestinationRule]] = {}
         for rule in rules:
             by_namespace.setdefault(rule.metadata.namespace, []).append(rule)
@@ -116,7 +125,7 @@ class Rules:
     def _find(self, host: str, namespace: str) -> MergedRule | None:
         own = self._own.best(host)
         if own:
-            return own[-1]
+            return self._chosen(own)
         for owner in (namespace, ROOT_NAMESPACE):
             index = self._exported.get(owner)
             # The host is chosen first and its visibility looked at afterwards.
@@ -126,13 +135,23 @@ class Rules:
                 return seen[-1]
         return None
 
+    def _chosen(self, rules: Iterable[MergedRule]) -> MergedRule | None:
+        """The first one that selects this proxy, else the last one for all proxies."""
+        found = None
+        for rule in rules:
+            if rule.selector is None:
+                found = rule
+            elif selects(rule.selector, self._labels):
+                return rule
+        return found
+
     def _is_seen(self, rule: DestinationRule) -> bool:
         return is_visible(rule.export_to, self._proxy)
 
 
 def is_private(rule: DestinationRule) -> bool:
     """Whether only its own namespace sees a rule."""
-    return rule.export_to == {rule.metadata.namespace}
+    return rule.selector is not None or rule.export_to == {rule.metadata.namespace}
 
 
 def warn_of_lost_parts(rule: MergedRule, findings: Findings) -> None:
@@ -150,4 +169,4 @@ def warn_of_lost_parts(rule: MergedRule, findings: Findings) -> None:
                 policy = part
             else:
                 message = f"this trafficPolicy has no effect: {policy.metadata} has one for {rule.host} and is older"
-                findings.warning(part.location, message)
+                findings.warning(part.location, message, f"see {policy.location}")

@@ -2,33 +2,39 @@
 
 Rules (Istio): hosts are compared exactly, a wildcard is found only by itself. Of several services with one host, that
 in the asking namespace wins if the proxy sees it, then any that the proxy sees; within a namespace Kubernetes wins,
-else the oldest. ServiceEntries with the same host and namespace are one service: the oldest has the ports, all have
-endpoints.
+else the oldest. ServiceEntries with the same host and namespace are one service: the oldest has the ports and the
+resolution, all have endpoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Metadata
 from meshproxy.config.names import EVERYWHERE, is_visible
 from meshproxy.config.objects import Objects
+from meshproxy.config.pods import AddressGroup, Pod, PodName, ServiceAddresses
 from meshproxy.config.ports import EndpointSource, ServicePort
+from meshproxy.config.selectors import selects
+from meshproxy.config.service_entry import Resolution, ServiceEntry
+from meshproxy.config.workload import Workload
+from meshproxy.errors import Location
 from meshproxy.model import Endpoint, ProxyIdentity
 
 
 @define(eq=False)
 class Service:
-    """A host with ports. ``static``: its endpoints are listed somewhere, be it none."""
+    """A host with ports. ``alias``: the host that it only stands for; it has no endpoints itself then."""
 
     host: str
     metadata: Metadata
     ports: Mapping[int, ServicePort]
     export_to: frozenset[str]
-    static: bool
+    resolution: Resolution = Resolution.STATIC
+    alias: str = ""
     sources: list[EndpointSource] = field(factory=list)
     _endpoints: dict[int, tuple[Endpoint, ...]] = field(factory=dict, init=False)
 
@@ -38,7 +44,10 @@ class Service:
         return self.metadata.namespace
 
     def endpoints(self, number: int, findings: Findings) -> tuple[Endpoint, ...]:
-        """The endpoints of a port in order of locality, and in order of configuration within one."""
+        """The endpoints of a port in order of locality, and in order of configuration within one.
+
+        Where ``resolution`` is by name, an address may be a host name.
+        """
         known = self._endpoints.get(number)
         if known is None:
             known = self._endpoints[number] = self._collect(self.ports[number].name, findings)
@@ -51,7 +60,53 @@ class Service:
                 first = found.setdefault((endpoint.address, endpoint.port), endpoint)
                 if first is not endpoint:
                     findings.warning(location, f"endpoint {endpoint.key} of {self.host} is there again and counts once")
-        return tuple(sorted(found.values(), key=lambda endpoint: endpoint.locality))
+        ordered = tuple(sorted(found.values(), key=lambda endpoint: endpoint.locality))
+        return ordered[:1] if self.resolution is Resolution.DNS_ROUND_ROBIN else ordered
+
+    @property
+    def reason_for_no_endpoint(self) -> str:
+        """A hint for a service without any, "" where there is none to give."""
+        if self.resolution is Resolution.NONE:
+            return "without resolution: STATIC a gateway sees no endpoints"
+        selectors = [source.entry.selector for source in self.sources if isinstance(source, _EntrySource)]
+        selector = next((selector for selector in selectors if selector), None)
+        if selector is None:
+            return ""
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        return f"no WorkloadEntry that can be used has the labels {labels} in namespace {self.namespace}"
+
+
+@frozen(eq=False)
+class _EntrySource:
+    """The endpoints of one ServiceEntry for one of its hosts, by the resolution of the service that it is a part of."""
+
+    entry: ServiceEntry
+    host: str
+    resolution: Resolution
+    workloads: tuple[Workload, ...]
+
+    def endpoints_at(self, port_name: str) -> Iterator[tuple[Endpoint, Location]]:
+        """See ``EndpointSource``."""
+        port = next((port for port in self.entry.ports if port.name == port_name), None)
+        if port is None or self.resolution is Resolution.NONE:
+            return
+        if self.resolution.by_name and not self.entry.endpoints and self.entry.selector is None:
+            yield Endpoint(self.host, port.target), self.entry.location
+        for workload in self.workloads:
+            if self.resolution.by_name or not workload.is_name:
+                yield workload.endpoint(port_name, port.target), workload.location
+
+
+@frozen(eq=False)
+class _PodSource:
+    """The endpoints of one group of addresses."""
+
+    group: AddressGroup
+    pods: Mapping[PodName, Pod]
+
+    def endpoints_at(self, port_name: str) -> Iterator[tuple[Endpoint, Location]]:
+        """See ``EndpointSource``."""
+        return self.group.endpoints_at(port_name, self.pods)
 
 
 class Services:
@@ -86,27 +141,76 @@ class Services:
 
 
 def _kubernetes(objects: Objects, domain: str) -> list[Service]:
-    slices: dict[tuple[str, str], list[EndpointSource]] = {}
-    for entry in objects.slices:
-        slices.setdefault((entry.metadata.namespace, entry.service), []).append(entry)
+    slices, endpoints = _by_service(objects.slices), _by_service(objects.endpoints)
+    pods = {(pod.metadata.namespace, pod.metadata.name): pod for pod in objects.pods}
     found = []
     for service in objects.services:
         metadata = service.metadata
         ports = {port.number: port for port in service.ports}
         host = f"{metadata.name}.{metadata.namespace}.svc.{domain}"
-        sources = slices.get((metadata.namespace, metadata.name), [])
-        found.append(Service(host, metadata, ports, frozenset({EVERYWHERE}), True, sources))
+        key = (metadata.namespace, metadata.name)
+        # Kubernetes keeps both kinds with the same content.
+        groups = slices.get(key) or endpoints.get(key) or ()
+        sources: list[EndpointSource] = [_PodSource(group, pods) for group in groups]
+        visible = frozenset({EVERYWHERE})
+        found.append(Service(host, metadata, ports, visible, alias=service.alias, sources=sources))
+    return found
+
+
+def _by_service(kind: Iterable[ServiceAddresses]) -> dict[tuple[str, str], list[AddressGroup]]:
+    found: dict[tuple[str, str], list[AddressGroup]] = {}
+    for addresses in kind:
+        found.setdefault((addresses.metadata.namespace, addresses.service), []).extend(addresses.groups)
     return found
 
 
 def _entries(objects: Objects) -> list[Service]:
     found: dict[tuple[str, str], Service] = {}
+    candidates = _Candidates(objects)
     for entry in objects.service_entries:
+        namespace = entry.metadata.namespace
         ports = {port.number: port for port in entry.ports}
         for host, _ in entry.hosts:
-            key = (entry.metadata.namespace, host)
-            service = found.get(key)
+            service = found.get((namespace, host))
             if service is None:
-                service = found[key] = Service(host, entry.metadata, ports, entry.export_to, entry.static)
-            service.sources.append(entry)
+                service = Service(host, entry.metadata, ports, entry.export_to, entry.resolution)
+                found[namespace, host] = service
+            resolution = service.resolution
+            # What is selected may be anything; a static service takes only addresses of it.
+            usable = candidates.selected(entry, with_unix=resolution.by_name)
+            service.sources.append(_EntrySource(entry, host, resolution, entry.endpoints + usable))
     return list(found.values())
+
+
+class _Candidates:
+    """What a ``workloadSelector`` may select: workload entries and pods that have an address.
+
+    They are found by one of their labels, so that each selector is compared with few; equal ones share what they find.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        self._by_label: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
+        self._found: dict[tuple[str, frozenset[tuple[str, str]], bool], tuple[Workload, ...]] = {}
+        for entry in objects.workloads:
+            self._add(entry.metadata.namespace, entry.workload)
+        for pod in objects.pods:
+            if pod.address is not None:
+                metadata = pod.metadata
+                self._add(metadata.namespace, Workload(pod.address, {}, metadata.labels, 1, "", metadata.location))
+
+    def _add(self, namespace: str, workload: Workload) -> None:
+        for label in (None, *workload.labels.items()):
+            self._by_label.setdefault((namespace, label), []).append(workload)
+
+    def selected(self, entry: ServiceEntry, with_unix: bool) -> tuple[Workload, ...]:
+        """Those of its namespace that an entry selects, in order, with or without UNIX sockets."""
+        if entry.selector is None:
+            return ()
+        namespace, selector = entry.metadata.namespace, entry.selector
+        key = (namespace, frozenset(selector.items()), with_unix)
+        if key not in self._found:
+            candidates = self._by_label.get((namespace, min(selector.items(), default=None)), ())
+            self._found[key] = tuple(
+                it for it in candidates if (with_unix or not it.is_unix) and selects(selector, it.labels)
+            )
+        return self._found[key]

@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from attrs import evolve, field, frozen
 
@@ -40,12 +41,12 @@ class Sources:
     digest: str
 
 
-def read(paths: Sequence[str | Path]) -> Sources:
+def read(paths: Sequence[str | Path], stream: BinaryIO | None = None, stream_name: str = "") -> Sources:
     """Read files, and folders for what is directly in them: ``*.yaml``, ``*.yml``, ``*.json``, in order of name.
 
     Hidden entries of a folder are skipped, such as the ``..data`` of a mounted ConfigMap; symbolic links are followed.
-    A file that is reached twice is read once. Nothing is parsed. Raises ``ConfigError`` with everything that cannot be
-    read.
+    A file that is reached twice is read once. A ``stream`` comes behind all files, under ``stream_name``. Nothing is
+    parsed. Raises ``ConfigError`` with everything that cannot be read.
     """
     findings = Findings()
     names = [name for path in paths for name in _expand(os.fspath(path), findings)]
@@ -64,10 +65,14 @@ def read(paths: Sequence[str | Path]) -> Sources:
             continue
         text = findings.attempt(_decode, _shown(name), data)
         files[identity] = Source(_shown(name), text or "")
-        for part in (os.fsencode(name), data):
-            digest.update(len(part).to_bytes(8, "big") + part)
+        _update(digest, os.fsencode(name), data)
+    found = list(files.values())
+    if stream is not None:
+        data = findings.attempt(_bounded, stream, stream_name) or b""
+        found.append(Source(stream_name, findings.attempt(_decode, stream_name, data) or ""))
+        _update(digest, stream_name.encode(), data)
     findings.raise_if_errors()
-    return Sources(tuple(files.values()), digest.hexdigest())
+    return Sources(tuple(found), digest.hexdigest())
 
 
 def with_excerpts(diagnostics: Iterable[Diagnostic], sources: Sources) -> list[Diagnostic]:
@@ -112,10 +117,20 @@ def _contents(name: str) -> tuple[tuple[int, int], bytes]:
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         _check_regular(name, status.st_mode)
-        data = file.read(MAXIMUM_SIZE + 1)
+        data = _bounded(file, name)
+    return (status.st_dev, status.st_ino), data
+
+
+def _bounded(file: BinaryIO, name: str) -> bytes:
+    data = file.read(MAXIMUM_SIZE + 1)
     if len(data) > MAXIMUM_SIZE:
         raise ConfigError.at(Location(_shown(name)), f"this file is larger than {MAXIMUM_SIZE // 2**20} MiB")
-    return (status.st_dev, status.st_ino), data
+    return data
+
+
+def _update(digest: hashlib._Hash, *parts: bytes) -> None:
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
 
 
 def _check_regular(name: str, mode: int) -> None:

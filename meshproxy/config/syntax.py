@@ -13,13 +13,19 @@ from typing import Any
 
 import re2
 
+from meshproxy.config.effort import REGEXES, spend
+from meshproxy.regex import compile_regex
+
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?\Z")
 _WILDCARD_LABEL = re.compile(r"(\*|(\*-?)?[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)\Z")
 _TAG_KEY = re.compile(r"([-_.A-Za-z0-9]+/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?\Z")
 _TAG_VALUE = re.compile(r"([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?\Z")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _LONGEST_HOST = 255
 _LONGEST_REGEX = 1024
 _LONGEST_TAG = 63
+_USUAL_GROWTH = 20  # instructions for each character
+_SIZE_OF_TOO_LARGE = 100_000
 
 HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "HTTP_PROXY", "GRPC", "GRPC-WEB"})
 TLS_PROTOCOLS = frozenset({"HTTPS", "TLS"})
@@ -78,26 +84,34 @@ def is_label_value(text: str) -> bool:
     return _TAG_VALUE.match(text) is not None and len(text) <= _LONGEST_TAG
 
 
-@lru_cache(1024)
+def is_token(text: str) -> bool:
+    """A token of HTTP, such as the name of a header."""
+    return _TOKEN.match(text) is not None
+
+
 def regex_problem(pattern: str) -> str:
     """What is wrong with an RE2 pattern, "" if nothing is."""
     if not pattern:
         return "may not be empty"
     if len(pattern) > _LONGEST_REGEX:
         return f"may have at most {_LONGEST_REGEX} characters"
+    if not spend(REGEXES, 0):
+        return "comes behind so many large regular expressions that no more are taken"
+    problem, size = _compiled(pattern)
+    # What is no larger than its text lets expect costs no more than the text.
+    spend(REGEXES, max(0, size - _USUAL_GROWTH * len(pattern)))
+    return problem
+
+
+@lru_cache(1024)
+def _compiled(pattern: str) -> tuple[str, int]:
+    """What is wrong with a pattern, and the size of its program."""
     try:
-        re2.compile(pattern, _quiet())
+        return "", compile_regex(pattern).programsize
     except re2.error as error:
         reason = error.args[0] if error.args else error
         shown = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        return f"is not a regular expression of RE2: {shown}"
-    return ""
-
-
-def _quiet() -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    return options
+        return f"is not a regular expression of RE2: {shown}", _SIZE_OF_TOO_LARGE if "large" in shown else 0
 
 
 def _is_domain(text: str, is_first_label: Any) -> bool:

@@ -2,70 +2,95 @@
 
 Source: Istio's table of virtual hosts of a gateway. All servers of one address share a table. The lists of virtual
 services with a common host are joined, the older first; routes that take every path go behind all others of that host.
+Where a server redirects to https, that comes before all routes of its hosts, even where there are none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attrs import frozen
-
 from meshproxy.config.clusters import Clusters
-from meshproxy.config.gateway import Gateway, Server
+from meshproxy.config.gateway import Server
+from meshproxy.config.http_compile import RouteCompiler
+from meshproxy.config.http_match import Match
+from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries
 from meshproxy.config.names import EVERYWHERE, HostSet
-from meshproxy.config.virtual_service import HttpRoute, Match, VirtualService
-from meshproxy.interfaces import IHashKey
-from meshproxy.model import Forward, PathMatch, ProxyIdentity, Route, VirtualHost, WeightedDestination
+from meshproxy.config.servers import Opened
+from meshproxy.config.virtual_service import VirtualService
+from meshproxy.errors import ConfigError
+from meshproxy.model import ProxyIdentity
+from meshproxy.routes import Comparison, Redirect, Route, RouteMatch, TextMatch, VirtualHost
 
+MOST_ROUTES = 500_000
+"""For all hosts together. Joining every virtual service with every host can make more than a machine can hold."""
 
-@frozen(eq=False)
-class Opened:
-    """A server that is opened, and the gateway that it is of."""
-
-    gateway: Gateway
-    server: Server
+_COST_OF_ANOTHER_PORT = 5  # Routes are made anew for each port.
+_PLAIN = RouteMatch(scheme=TextMatch(Comparison.EXACT, "http"))
+_TO_HTTPS = Redirect(scheme="https", keep_port=True)
 
 
 class VirtualHosts:
     """Makes the tables of one snapshot.
 
     Once they are made: ``met`` has the pairs of gateway and virtual service with a host in common, ``routed`` the
-    virtual services of which some listener has a route; both by qualified names.
+    virtual services of which some listener has a route; both by qualified names. ``retries`` are those of a route that
+    has none of its own.
     """
 
-    def __init__(self, virtual_services: Iterable[VirtualService], identity: ProxyIdentity, clusters: Clusters) -> None:
+    def __init__(
+        self,
+        virtual_services: Iterable[VirtualService],
+        identity: ProxyIdentity,
+        clusters: Clusters,
+        retries: Retries = DEFAULT_RETRIES,
+    ) -> None:
         self.met: set[tuple[str, str]] = set()
         self.routed: set[str] = set()
         self._identity = identity
         self._labels = dict(identity.labels)
-        self._clusters = clusters
+        self._compiler = RouteCompiler(clusters, retries)
         self._by_gateway: dict[str, list[VirtualService]] = {}
         for service in _in_order(virtual_services, identity.namespace):
             for name in dict.fromkeys(reference.name for reference in service.gateways):
                 self._by_gateway.setdefault(name, []).append(service)
+        self._left = MOST_ROUTES
+        self._compiled: set[VirtualService] = set()
         self._usable: dict[tuple[Server, str], HostSet] = {}
         self._hosts: dict[VirtualService, list[str]] = {}
         self._routes: dict[tuple[VirtualService, int, str], list[Route]] = {}
-        self._forwards: dict[tuple[HttpRoute, int], Forward] = {}
-        self._made: dict[tuple[HttpRoute | Match, int], Route] = {}
 
     def table(self, servers: Sequence[Opened]) -> list[VirtualHost]:
         """The virtual hosts for the servers of one address, in the order in which they were joined."""
         hosts: dict[str, dict[Route, None]] = {}
+        redirects: dict[str, Route] = {}
         for opened in servers:
+            redirect = None
+            if opened.server.https_redirect:
+                redirect = Route(_PLAIN, _TO_HTTPS, location=opened.server.location)
             name = opened.gateway.metadata.qualified
             for service in self._by_gateway.get(name, ()):
                 common = self._common_hosts(opened.server, service)
+                self._left -= 1
+                if self._left <= 0:
+                    message = f"this gateway would have more than {MOST_ROUTES:,} routes, counted for each host anew"
+                    raise ConfigError.at(opened.server.location, message)
                 if not common:
                     continue
                 self.met.add((name, service.metadata.qualified))
                 routes = self._routes_of(service, opened.server.port, name)
                 if routes:
                     self.routed.add(service.metadata.qualified)
+                    self._left -= len(routes) * len(common)
                     for host in common:
                         # The routes of a service that comes twice, through two gateways, need not be there twice.
                         hosts.setdefault(host.lower(), {}).update(dict.fromkeys(routes))
-        return [VirtualHost(host, _catch_all_last(routes)) for host, routes in hosts.items()]
+                        if redirect is not None:
+                            redirects.setdefault(host.lower(), redirect)
+            if redirect is not None:
+                for entry in opened.server.hosts:
+                    hosts.setdefault(entry.host.lower(), {})
+                    redirects.setdefault(entry.host.lower(), redirect)
+        return [VirtualHost(host, _in_precedence(routes, redirects.get(host))) for host, routes in hosts.items()]
 
     def _common_hosts(self, server: Server, service: VirtualService) -> list[str]:
         hosts = self._hosts.get(service)
@@ -82,35 +107,26 @@ class VirtualHosts:
         routes = self._routes.get(key)
         if routes is None:
             routes = self._routes[key] = list(self._entries(service, port, gateway))
+            if service in self._compiled:
+                self._left -= _COST_OF_ANOTHER_PORT * len(routes)
+            self._compiled.add(service)
         return routes
 
     def _entries(self, service: VirtualService, port: int, gateway: str) -> Iterable[Route]:
         """The list of one virtual service, which ends with the first entry that takes everything."""
+        namespace = service.metadata.namespace
         for http in service.http:
-            if not http.destinations:
+            if not http.acts:
                 continue
             if not http.matches:
-                yield self._route(http, None, service, port)
+                yield self._compiler.route(http, None, namespace, port)
                 return
             for match in http.matches:
                 if self._applies(match, port, gateway):
-                    yield self._route(http, match, service, port)
-                    if match.path.catch_all:
+                    route = self._compiler.route(http, match, namespace, port)
+                    yield route
+                    if route.match.catch_all:
                         return
-
-    def _route(self, http: HttpRoute, match: Match | None, service: VirtualService, port: int) -> Route:
-        """One entry; the same object for all gateways, so that it is known again."""
-        key = (match or http, port)
-        route = self._made.get(key)
-        if route is None:
-            forward = self._forward(http, service, port)
-            if match is None:
-                route = Route(PathMatch(), forward, http.name, http.location)
-            else:
-                name = f"{http.name}.{match.name}" if match.name else http.name
-                route = Route(match.path, forward, name, match.location)
-            self._made[key] = route
-        return route
 
     def _applies(self, match: Match, port: int, gateway: str) -> bool:
         if match.port is not None and match.port != port:
@@ -120,30 +136,6 @@ class VirtualHosts:
         if match.source_namespace and match.source_namespace != self._identity.namespace:
             return False
         return match.source_labels.items() <= self._labels.items()
-
-    def _forward(self, http: HttpRoute, service: VirtualService, port: int) -> Forward:
-        key = (http, port)
-        forward = self._forwards.get(key)
-        if forward is None:
-            forward = self._forwards[key] = self._make_forward(http, service, port)
-        return forward
-
-    def _make_forward(self, http: HttpRoute, service: VirtualService, port: int) -> Forward:
-        single = len(http.destinations) == 1
-        destinations = []
-        hash_policy: list[IHashKey] = []
-        avoid_previous_hosts = True
-        for destination in http.destinations:
-            if not single and not destination.weight:
-                continue
-            resolved = self._clusters.resolve(destination, service.metadata.namespace, port)
-            destinations.append(WeightedDestination(resolved.cluster, destination.weight or 1))
-            if resolved.key is not None:
-                # Even a consistentHash without a key: it is the block that counts.
-                avoid_previous_hosts = not single
-                if resolved.key.hash_key is not None:
-                    hash_policy.append(resolved.key.hash_key)
-        return Forward(tuple(destinations), tuple(hash_policy), avoid_previous_hosts=avoid_previous_hosts)
 
 
 def _in_order(services: Iterable[VirtualService], namespace: str) -> list[VirtualService]:
@@ -159,7 +151,11 @@ def _in_order(services: Iterable[VirtualService], namespace: str) -> list[Virtua
     return private + exported + public
 
 
-def _catch_all_last(routes: Iterable[Route]) -> tuple[Route, ...]:
-    ordered = list(routes)
-    specific = [route for route in ordered if not route.match.catch_all]
-    return tuple(specific + [route for route in ordered if route.match.catch_all])
+def _in_precedence(routes: Iterable[Route], redirect: Route | None) -> tuple[Route, ...]:
+    """First a redirect to https, then specific routes, then those that take everything."""
+    first = [] if redirect is None else [redirect]
+    specific: list[Route] = []
+    last: list[Route] = []
+    for route in routes:
+        (last if route.match.catch_all else specific).append(route)
+    return (*first, *specific, *last)

@@ -7,8 +7,9 @@ from functools import lru_cache
 from meshproxy.config import load
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import ConfigError, Diagnostic, Severity
-from meshproxy.model import ProxyIdentity, Route, Snapshot
+from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
+from meshproxy.routes import Forward, Route
 
 GATEWAY = """
 apiVersion: networking.istio.io/v1
@@ -114,6 +115,7 @@ def hosts(snapshot: Snapshot, port: int = 80) -> set[str]:
 def targets(snapshot: Snapshot, host: str, port: int = 80) -> list[tuple[str, list[str]]]:
     """For each route of a host the text that its path has to match, and its clusters."""
     return [
-        (route.match.value, [destination.cluster for destination in route.action.destinations])
+        (route.match.path.value, [destination.cluster for destination in route.action.destinations])
         for route in routes(snapshot, host, port)
+        if isinstance(route.action, Forward)
     ]

@@ -114,7 +114,7 @@ class ThirdPartyTests(SynchronousTestCase):
         snapshot = compiled(GATEWAY, SERVICE, ROUTE, text, registry=registry())
         (route,) = routes(snapshot, "*")
         self.assertEqual(route.action.hash_policy, (Constant("abc"),))
-        self.assertFalse(route.action.avoid_previous_hosts)
+        self.assertFalse(route.action.retries.avoid_previous_hosts)
         self.assertEqual(snapshot.clusters[CLUSTER].builder, FirstBuilder())
         self.assertIsInstance(snapshot.clusters[CLUSTER].balancer, First)
 
@@ -178,7 +178,9 @@ class LoadBalancerTests(SynchronousTestCase):
             ("consistentHash: {useSourceIp: true, minimumRingSize: 1, ringHash: {}}", "may not stand beside ringHash"),
             ("simple: PASSTHROUGH", "PASSTHROUGH is not served yet"),
             ("simple: RANDOM, warmup: {duration: 1s}", "loadBalancer.warmup is not served yet"),
-            ("localityLbSetting: {enabled: false}", "localityLbSetting is not served yet"),
+            ("simple: RANDOM, warmupDurationSecs: 1s", "warmupDurationSecs is not served yet"),
+            ("backendUtilization: {}", "backendUtilization is not served yet"),
+            ("zoneAwareLbSetting: {}", "zoneAwareLbSetting is not served yet"),
         ):
             found = errors(GATEWAY, SERVICE, ROUTE, balancer(fields))
             self.assertEqual(len(found), 1, (fields, found))
@@ -223,7 +225,11 @@ class PolicyTests(SynchronousTestCase):
             ("subsets: [{name: a.b}]", "must be a DNS label"),
             ("subsets: [{labels: {a: b}}]", "subsets[0].name is required"),
             ("subsets: [{name: a, labels: {version: 1}}]", "must be a string"),
-            ("workloadSelector: {}", "spec.workloadSelector is not served yet"),
+            ("workloadSelector: {labels: {a: b}}", "spec.workloadSelector has no field 'labels'"),
+            ("workloadSelector: {matchLabels: {a: '*'}}", "may not have '*' in it"),
+            ("workloadSelector: {matchLabels: {'': a}}", "has no name"),
+            ("workloadSelector: {matchLabels: {a: b}}\nexportTo: ['*']", "may only be the rule's own namespace"),
+            ("workloadSelector: {matchLabels: {a: b}}\nexportTo: [x]", "may only be the rule's own namespace"),
             ("exportTo: [a b]", "must be '.', '*' or a namespace"),
         ):
             found = errors(GATEWAY, SERVICE, ROUTE, rule(spec))

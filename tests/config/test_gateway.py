@@ -51,8 +51,14 @@ servers:
         """A configuration that opens no port does not load, and the reason is said."""
         (found,) = [it for it in findings(SERVICE) if it.location is None]
         self.assertIn("no Gateway opens a port", found.message)
-        (found,) = [it for it in findings("# nothing\n") if it.location is None]
-        self.assertIn("configuration is empty", found.message)
+        (found,) = findings("# nothing\n")
+        self.assertIn("there is no document in this file", found.message)
+
+    def test_only_for_others(self) -> None:
+        """Where all gateways are for other proxies, no port is opened, as in Istio; a warning says so."""
+        other = GATEWAY.replace("spec:", "spec:\n  selector: {istio: egress}")
+        self.assertEqual(compiled(other).listeners, ())
+        self.assertIn("nothing to serve", " ".join(warnings(other)))
 
     def test_port_without_routes(self) -> None:
         """A port that nobody routes is opened all the same; a warning tells about the 404s."""
@@ -101,12 +107,25 @@ class RefusalTests(SynchronousTestCase):
     def test_not_served_yet(self) -> None:
         """What is known and not implemented is an error of its own, never ignored."""
         for fields, what in (
-            (f"hosts: ['*'], {PORT}, tls: {{httpsRedirect: true}}", "spec.servers[0].tls"),
-            (f"hosts: ['*'], {PORT}, defaultEndpoint: x", "spec.servers[0].defaultEndpoint"),
-            (f"hosts: ['*'], {PORT}, bind: 'unix:///run/x'", "unix socket"),
+            ("hosts: ['*'], bind: 'unix:///run/x', port: {number: 0, name: a, protocol: HTTP}", "unix socket"),
+            ("hosts: ['*'], port: {number: 80, name: a, protocol: GRPC}", "protocol GRPC"),
             ("hosts: ['*'], port: {number: 80, name: a, protocol: TCP}", "protocol TCP"),
             ("hosts: ['*'], port: {number: 80, name: a, protocol: HTTPS}, tls: {mode: SIMPLE}", "protocol HTTPS"),
         ):
             found = [it for it in errors(server(fields)) if "is not served yet" in it]
             self.assertEqual(len(found), 1, fields)
             self.assertIn(what, found[0])
+
+    def test_without_effect(self) -> None:
+        """What Istio's gateways do nothing with is warned about."""
+        found = " ".join(warnings(server(f"hosts: ['*'], {PORT}, defaultEndpoint: '127.0.0.1:80'")))
+        self.assertIn("spec.servers[0].defaultEndpoint has no effect", found)
+        udp = istio("Gateway", "udp", "servers: [{hosts: ['*'], port: {number: 53, name: a, protocol: UDP}}]")
+        self.assertIn("a gateway does nothing with UDP", " ".join(warnings(GATEWAY, udp)))
+        self.assertEqual([listener.port for listener in compiled(GATEWAY, udp).listeners], [80])
+
+    def test_everything(self) -> None:
+        """``*/*`` takes the place of all other hosts of its server."""
+        text = server(f"hosts: [a.com, '*/*'], {PORT}")
+        wide = ROUTE.replace("'*'", "'*.com'")
+        self.assertEqual(hosts(compiled(text, SERVICE, wide)), {"*.com"})

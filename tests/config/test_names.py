@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.config.names import HostSet, complete_host, gateway_name, is_within
+from meshproxy.config.names import HostSet, complete_host, gateway_name, is_within, overlap, overlapping
 
 
 class CompletionTests(SynchronousTestCase):
@@ -54,3 +56,26 @@ class HostSetTests(SynchronousTestCase):
         self.assertFalse(is_within("*.com", "*.a.com"))
         self.assertFalse(is_within("*.com", "a.com"))
         self.assertTrue(is_within("*.com", "*"))
+
+
+class OverlapTests(SynchronousTestCase):
+    def test_pairs(self) -> None:
+        """Of overlapping hosts the later one leads to an earlier one; a star covers at least its own suffix."""
+        for hosts, expected in (
+            (["a.com", "b.com", "ba.com"], {}),
+            (["a.com", "b.com", "a.com"], {2: 0}),
+            (["*.a.com", "a.com", "b.a.com"], {2: 0}),
+            (["b.a.com", "*.a.com"], {1: 0}),
+            (["*.b.a.com", "*a.com"], {1: 0}),
+            (["*.a.com", "*.b.com", "*"], {2: 0}),
+            (["A.com", "a.com"], {}),
+        ):
+            self.assertEqual(overlapping(hosts), expected, hosts)
+
+    def test_agrees_with_comparing_all(self) -> None:
+        """Something is found exactly where comparing each host with each other one finds something."""
+        words = ["a.com", "b.a.com", "*.a.com", "*a.com", "c.com", "*-b.a.com", "x-b.a.com", "*"]
+        for size in (2, 3):
+            for hosts in product(words, repeat=size):
+                expected = any(overlap(one, other) for one, other in combinations(hosts, 2))
+                self.assertEqual(bool(overlapping(hosts)), expected, hosts)

@@ -15,10 +15,21 @@ class KindTests(SynchronousTestCase):
         other = "apiVersion: %s\nkind: %s\nmetadata: {name: x, labels: {a: 1}}\nspec: {a: [}: 1}\n---\n".replace(
             "[}: 1", "1"
         )
-        for version, kind in (("apps/v1", "Deployment"), ("gateway.networking.k8s.io/v1", "Gateway"), ("v1", "Pod")):
+        for version, kind in (("apps/v1", "Deployment"), ("gateway.networking.k8s.io/v1", "Gateway"), ("v1", "Node")):
             self.assertEqual(len(warnings(GATEWAY, SERVICE, ROUTE, other % (version, kind))), 0)
         (found,) = warnings(GATEWAY, SERVICE, ROUTE, other % ("networking.istio.io/v1", "Sidecar"))
         self.assertIn("kind Sidecar has no effect here", found)
+
+    def test_slip_in_a_group(self) -> None:
+        """A document whose group is mistyped does not vanish without a word."""
+        for text, hint in (
+            (GATEWAY, "did you mean 'networking.istio.io'?"),
+            (ROUTE, "did you mean 'networking.istio.io'?"),
+        ):
+            found = warnings(GATEWAY, SERVICE, ROUTE, "---\n" + text.replace("istio.io", "istoi.io"))
+            self.assertTrue(any("has no effect here" in it and hint in it for it in found), found)
+        (found,) = warnings(GATEWAY, SERVICE, ROUTE, "---\n" + ROUTE.replace("networking.istio.io", "example.com"))
+        self.assertIn("VirtualService of the group 'example.com' has no effect here", found)
 
     def test_unknown(self) -> None:
         """A kind that its group does not have is an error with what was meant."""
@@ -29,7 +40,6 @@ class KindTests(SynchronousTestCase):
     def test_not_served_yet(self) -> None:
         """Kinds that are known and not implemented are errors."""
         for version, kind in (
-            ("networking.istio.io/v1", "WorkloadEntry"),
             ("meshproxy.dev/v1alpha1", "BackendPolicy"),
             ("v1", "Secret"),
         ):
@@ -91,11 +101,38 @@ class MeshTests(SynchronousTestCase):
         self.assertIsNone(compiled(GATEWAY).mesh.access_log_file)
         self.assertEqual(compiled(GATEWAY, MESH % "accessLogFile: ''").mesh.access_log_file, "")
 
+    def test_path_normalization(self) -> None:
+        """The name of the normalization; Istio's default is BASE, whether that is said or not."""
+        for spec, expected in (
+            ("", "BASE"),
+            ("pathNormalization: {}", "BASE"),
+            ("pathNormalization: {normalization: DEFAULT}", "BASE"),
+            ("pathNormalization: {normalization: NONE}", "NONE"),
+            ("pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}", "DECODE_AND_MERGE_SLASHES"),
+        ):
+            self.assertEqual(compiled(GATEWAY, MESH % spec).mesh.path_normalization, expected)
+
+    def test_retries(self) -> None:
+        """The retries of routes that have none of their own; attempts of 0 switch them off."""
+        own = ROUTE.replace("http: [{", "http: [{retries: {attempts: 7}, ")
+        for spec, route, expected in (
+            ("", ROUTE, 2),
+            ("defaultHttpRetryPolicy: {attempts: 5, retryOn: reset}", ROUTE, 5),
+            ("defaultHttpRetryPolicy: {attempts: 5}", own, 7),
+            ("defaultHttpRetryPolicy: {attempts: 0}", ROUTE, None),
+        ):
+            (found,) = routes(compiled(GATEWAY, SERVICE, route, MESH % spec), "*")
+            retries = found.action.retries
+            self.assertEqual(None if retries is None else retries.attempts, expected, spec)
+
     def test_refused(self) -> None:
         """Unknown settings, those to come, wrong values and a second document are errors."""
         for spec, part in (
             ("acessLogFile: x", "did you mean 'accessLogFile'?"),
-            ("pathNormalization: {normalization: NONE}", "spec.pathNormalization is not served yet"),
+            ("outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "spec.outboundTrafficPolicy is not served yet"),
+            ("localityLbSetting: {}", "spec.localityLbSetting is not served yet"),
+            ("pathNormalization: {normalization: BASIC}", "must not be 'BASIC' (one of"),
+            ("defaultHttpRetryPolicy: {attempts: -1}", "attempts must be between"),
             ("defaultConfig: {gatewayTopology: {numTrustedProxies: -1}}", "numTrustedProxies must be between"),
             ("connectTimeout: 0s", "may not be less than 1ms"),
         ):

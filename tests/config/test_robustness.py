@@ -6,126 +6,156 @@ import copy
 import json
 from typing import Any
 
+import attrs
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.config.sources import Source, Sources
-from meshproxy.errors import ConfigError
+from meshproxy.errors import ConfigError, Location
 from meshproxy.model import ProxyIdentity, Snapshot
 from tests.config.loading import bundled, load
-from tests.config.test_objects import MESH
-from tests.config.test_scenario import ARTICLE, ENTRY, KUBERNETES
+from tests.config.rich import DOCUMENTS, at, places
 from tests.properties import steady
 
-RICH = """
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: rich, namespace: apps, creationTimestamp: '2024-01-01T00:00:00Z'}
-spec:
-  hosts: [a.com, '*.b.com']
-  gateways: [default/default-gw]
-  exportTo: ['*']
-  http:
-  - name: r
-    match: [{name: m, uri: {regex: /a+}, port: 80, gateways: [default/default-gw], sourceLabels: {a: b}}]
-    route:
-    - {destination: {host: test2-bwce-srv.default.svc.cluster.local, subset: v1}, weight: 1}
-    - {destination: {host: other, port: {number: 80}}, weight: 2}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: rich, namespace: default}
-spec:
-  host: '*.local'
-  exportTo: [., istio-system]
-  trafficPolicy:
-    connectionPool: {tcp: {connectTimeout: 1s}}
-    portLevelSettings: [{port: {number: 8080}, loadBalancer: {simple: RANDOM}}]
-  subsets:
-  - name: v1
-    labels: {version: v1}
-    trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 251}}}}
----
-"""
-DOCUMENTS = list(yaml.safe_load_all(ARTICLE + KUBERNETES + "---" + ENTRY + RICH + MESH % "connectTimeout: 1s"))
 JUNK: list[Any] = [
-    None,
-    0,
-    -1,
-    70000,
-    1.5,
-    True,
-    "",
-    "x",
-    "*",
-    "a b",
-    "1s",
-    "~",
-    "é",
-    [],
-    {},
-    [None],
-    [{}],
-    {"a": None},
+    *(None, 0, -1, 70000, 1.5, True, "", "x", "*", "a b", "1s", "~", "é", [], {}, [None], [{}], {"a": None}),
+    *({"number": 80}, {"": ""}, [[]], "10.0.0.1", "::", "a/b", ["*", "*"], 2**70, "x" * 300),
+    *("%", "unix:///x", "(", "0s", "mesh", "/", "5xx, reset", "\x00", {"exact": "a", "regex": "b"}),
 ]
-JUNK += [{"number": 80}, {"": ""}, [[]], "10.0.0.1", "::", "a/b", ["*", "*"], 2**70, "x" * 300]
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all values below ``value``."""
-    if isinstance(value, dict):
-        inner = [(key, child) for key, child in value.items()]
-    else:
-        inner = list(enumerate(value)) if isinstance(value, list) else []
-    return [(*path, key) for key, _ in inner] + [it for key, child in inner for it in places(child, (*path, key))]
-
-
 PLACES = places(DOCUMENTS)
+# Every name of a field, so that random documents are not refused for their first one.
+NAMES = sorted({step for path in PLACES for step in path if isinstance(step, str)})
+KINDS = sorted({(document["apiVersion"], document["kind"]) for document in DOCUMENTS})
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(PLACES),
+        # Junk, a value of another place, or a change to the key.
+        st.sampled_from(JUNK) | st.sampled_from(PLACES).map(lambda path: at(DOCUMENTS, path)),
+        st.sampled_from(["replace", "replace", "delete", "misspell", "repeat"]),
+    ),
+    min_size=1,
+    max_size=3,
+)
+scalars = st.sampled_from([it for it in JUNK if not isinstance(it, list | dict)]) | st.text(max_size=3)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=20,
+)
+random_documents = st.builds(
+    lambda kind, name, spec, more: {
+        "apiVersion": kind[0],
+        "kind": kind[1],
+        "metadata": {"name": name},
+        "spec": spec,
+        **more,
+    },
+    st.sampled_from(KINDS),
+    st.sampled_from(["a", "b"]),
+    st.dictionaries(st.sampled_from(NAMES), trees, max_size=5) | trees,
+    st.dictionaries(
+        st.sampled_from(["endpoints", "ports", "addressType", "subsets", "status", "metadata"]), trees, max_size=2
+    ),
+)
 
 
-class MutationTests(SynchronousTestCase):
-    @steady
-    @given(
-        st.lists(
-            st.tuples(st.sampled_from(PLACES), st.sampled_from([*JUNK, "delete", "misspell"])), min_size=1, max_size=3
-        )
-    )
-    def test_changed_documents(self, changes: list[tuple[tuple[Any, ...], Any]]) -> None:
-        """A good configuration with a few values replaced, removed or misspelled."""
-        documents = copy.deepcopy(DOCUMENTS)
-        for path, junk in changes:
-            change(documents, path, junk)
-        text = "\n---\n".join(json.dumps(document) for document in documents)
-        sources = Sources((Source("mesh.yaml", text),), "digest")
+def sources(text: str) -> Sources:
+    return Sources((Source("mesh.yaml", text),), "digest")
+
+
+def changed(what: list[tuple[tuple[Any, ...], Any, str]]) -> list[Any]:
+    """The rich documents with changes at some places, as far as these are still there."""
+    documents = copy.deepcopy(DOCUMENTS)
+    for path, value, how in what:
         try:
-            snapshot = load(sources, bundled(), ProxyIdentity())
+            parent = at(documents, path[:-1])
+            old = parent[path[-1]]
+        except (KeyError, IndexError, TypeError):
+            continue
+        if how == "repeat" and isinstance(parent, list):
+            parent.append(copy.deepcopy(old))
+        elif how == "delete" and isinstance(parent, dict):
+            del parent[path[-1]]
+        elif how == "misspell" and isinstance(parent, dict):
+            parent[path[-1] + "s"] = parent.pop(path[-1])
+        elif isinstance(parent, dict | list):
+            parent[path[-1]] = copy.deepcopy(value)
+    return documents
+
+
+class LoadingTests(SynchronousTestCase):
+    def loaded(self, text: str) -> Snapshot | None:
+        """The snapshot, or None after errors with places; nothing else may come of it."""
+        try:
+            snapshot = load(sources(text), bundled(), ProxyIdentity())
         except ConfigError as error:
             self.assertTrue(error.diagnostics)
             for it in error.diagnostics:
                 self.assertTrue(it.location is not None or "nothing to serve" in it.message, it)
-        else:
-            self.assertIsInstance(snapshot, Snapshot)
+            return None
+        self.assertIsInstance(snapshot, Snapshot)
+        return snapshot
+
+    def test_rich_documents(self) -> None:
+        """What is changed at random below loads as it is, or the tests would say little."""
+        self.assertIsNotNone(self.loaded(yaml.safe_dump_all(DOCUMENTS)))
+
+    @steady
+    @given(changes)
+    def test_changed_documents(self, what: list[tuple[tuple[Any, ...], Any, str]]) -> None:
+        """A good configuration with a few values replaced, moved, repeated, removed or misspelled."""
+        self.loaded("\n---\n".join(json.dumps(document) for document in changed(what)))
+
+    @steady
+    @given(st.lists(random_documents, min_size=1, max_size=3))
+    def test_random_documents(self, documents: list[Any]) -> None:
+        """Trees of the names and values that there are, in any order."""
+        self.loaded("\n---\n".join(json.dumps(document) for document in documents))
+
+    @steady
+    @given(st.text(max_size=200) | st.text("{}[]:-&*!|>'\"%@`#?,~ \n\tab1", max_size=200))
+    def test_random_text(self, text: str) -> None:
+        """Anything at all."""
+        self.loaded(text)
+
+    @steady
+    @given(changes, st.booleans() | st.none(), st.booleans(), st.sampled_from([20, 80, 10_000]))
+    def test_printed_and_loaded_again(
+        self, what: list[tuple[tuple[Any, ...], Any, str]], flow: bool | None, sort: bool, width: int
+    ) -> None:
+        """However it is printed, with fields in whatever order, a configuration is the same."""
+        documents = changed(what)
+        first = self.loaded("\n---\n".join(json.dumps(document) for document in documents))
+        printed = yaml.safe_dump_all(
+            documents, default_flow_style=flow, sort_keys=sort, width=width, allow_unicode=True, explicit_start=True
+        )
+        second = self.loaded(printed)
+        self.assertEqual(first is None, second is None)
+        if first is not None and second is not None:
+            self.assertEqual(picture(first.mesh), picture(second.mesh))
+            self.assertEqual(
+                [(it.key, picture(it.routes.virtual_hosts)) for it in first.listeners],  # type: ignore[attr-defined]
+                [(it.key, picture(it.routes.virtual_hosts)) for it in second.listeners],  # type: ignore[attr-defined]
+            )
+            self.assertEqual(clusters(first), clusters(second))
 
 
-def change(documents: Any, path: tuple[Any, ...], junk: Any) -> None:
-    """Put ``junk`` at a path, if that is still there."""
-    value = documents
-    for step in path[:-1]:
-        if not isinstance(value, dict | list) or (isinstance(value, dict) and step not in value):
-            return
-        if isinstance(value, list) and (not isinstance(step, int) or step >= len(value)):
-            return
-        value = value[step]
-    last = path[-1]
-    if isinstance(value, list) and isinstance(last, int) and last < len(value):
-        value[last] = junk
-    elif isinstance(value, dict) and last in value:
-        if junk == "delete":
-            del value[last]
-        elif junk == "misspell":
-            value[last + "s"] = value.pop(last)
-        else:
-            value[last] = junk
+def clusters(snapshot: Snapshot) -> dict[str, object]:
+    return {
+        name: (it.endpoints, it.targets, it.logical, it.connect_timeout, it.builder)
+        for name, it in snapshot.clusters.items()
+    }
+
+
+def picture(value: Any) -> Any:
+    """A value of a snapshot without the places, so that it can be compared."""
+    if isinstance(value, Location):
+        return None
+    if isinstance(value, tuple | list):
+        return [picture(it) for it in value]
+    if attrs.has(type(value)):
+        return (type(value).__name__, [picture(getattr(value, it.name)) for it in attrs.fields(type(value))])
+    return value

@@ -75,6 +75,40 @@ class LookupTests(SynchronousTestCase):
         self.assertIn("DestinationRule apps/dr applies to app.test here", found)
 
 
+class SelectorTests(SynchronousTestCase):
+    """Rules with a ``workloadSelector``."""
+
+    mine = "workloadSelector: {matchLabels: {istio: ingressgateway}}"
+    others = "workloadSelector: {matchLabels: {istio: egressgateway}}"
+
+    def test_labels_of_the_proxy(self) -> None:
+        """A rule that selects this proxy is preferred, one that selects others does not count."""
+        plain = rule(1, "edge", name="a")
+        self.assertEqual(applied(plain, rule(2, "edge", more=self.mine, name="b"), namespace="edge"), 2)
+        self.assertEqual(applied(plain, rule(2, "edge", more=self.others, name="b"), namespace="edge"), 1)
+
+    def test_private(self) -> None:
+        """It holds in its own namespace only, whatever ``exportTo`` leaves open; for a root proxy in the root's."""
+        self.assertEqual(applied(rule(1, "apps", more=self.mine), namespace="edge"), 10)
+        self.assertEqual(applied(rule(1, "istio-system", more=self.mine), namespace="edge"), 10)
+        self.assertEqual(applied(rule(1, "istio-system", more=self.mine), rule(2)), 1)
+
+    def test_search_ends(self) -> None:
+        """A namespace with rules for the host ends the search, even if none of them selects this proxy."""
+        self.assertEqual(applied(rule(1, "edge", more=self.others), rule(2), namespace="edge"), 10)
+
+    def test_merged_only_with_equals(self) -> None:
+        """Subsets of rules with another selector, or with none, are not taken over."""
+        texts = [
+            istio("DestinationRule", name, f"host: app.test\nsubsets: [{{name: {name}}}]\n{selector}", "edge")
+            for name, selector in (("a", self.mine), ("b", self.mine), ("c", self.others), ("d", ""))
+        ]
+        for name, exists in (("a", True), ("b", True), ("c", False), ("d", False)):
+            route = ROUTE.replace("host: app.test", f"host: app.test, subset: {name}")
+            snapshot = compiled(GATEWAY, NAMESPACED, route, *texts, identity=ProxyIdentity(namespace="edge"))
+            self.assertEqual(bool(snapshot.clusters), exists, name)
+
+
 class MergingTests(SynchronousTestCase):
     def test_same_host(self) -> None:
         """Rules for one host are united: all subsets, the first of a name; the first traffic policy."""
@@ -115,7 +149,7 @@ class LevelTests(SynchronousTestCase):
         snapshot = compiled(GATEWAY, NAMESPACED, route, istio("DestinationRule", "dr", spec, "apps"))
         (compiled_route,) = routes(snapshot, "*")
         self.assertEqual(len(compiled_route.action.hash_policy), 1)
-        self.assertFalse(compiled_route.action.avoid_previous_hosts)
+        self.assertFalse(compiled_route.action.retries.avoid_previous_hosts)
         (cluster,) = snapshot.clusters.values()
         self.assertFalse(cluster.balancer.uses_hash)
 

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.strategies.http_cookie import CookieKey
 from tests.config.loading import compiled, routes
+from tests.routed import Request
 
 ARTICLE = """
 apiVersion: networking.istio.io/v1beta1
@@ -77,8 +78,8 @@ class ArticleTests(SynchronousTestCase):
             (listener,) = snapshot.listeners
             self.assertEqual(listener.key, ("", 80))
             (route,) = routes(snapshot, "test.com")
-            self.assertIs(listener.routes.find(b"TEST.com:80", b"/a"), route)
-            self.assertIsNone(listener.routes.find(b"other.com", b"/a"))
+            self.assertIs(listener.routes.find(Request(b"/a", b"TEST.com:80")), route)
+            self.assertIsNone(listener.routes.find(Request(b"/a", b"other.com")))
             (key,) = route.action.hash_policy
             assert isinstance(key, CookieKey)
             self.assertEqual((key.name, key.ttl.total_seconds() if key.ttl else None), ("ISTIOID", 60))

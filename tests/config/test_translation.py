@@ -108,7 +108,9 @@ class TranslationTests(SynchronousTestCase):
         expected = [key(entry) for entry in case.get("route_hash_policy", ())]
         self.assertEqual(policy, [it for it in expected if it is not None], case["name"])
         if "retry_host_predicate" in case:
-            self.assertEqual(route.action.avoid_previous_hosts, bool(case["retry_host_predicate"]), case["name"])
+            self.assertEqual(
+                route.action.retries.avoid_previous_hosts, bool(case["retry_host_predicate"]), case["name"]
+            )
         for entry, found in zip(case.get("route_hash_policy", ()), route.action.hash_policy, strict=False):
             if "cookie" in entry:
                 self._check_cookie(entry["cookie"], found, case["name"])

@@ -26,7 +26,7 @@ def to(path: str, kind: str = "prefix") -> str:
 
 
 def paths(*texts: str, host: str = "a.com") -> list[str]:
-    return [route.match.value for route in routes(compiled(*texts), host)]
+    return [route.match.path.value for route in routes(compiled(*texts), host)]
 
 
 class MergingTests(SynchronousTestCase):
@@ -48,7 +48,7 @@ class MergingTests(SynchronousTestCase):
         second = service("b", "[a.com]", f"{to('/y')}\n{to('/').replace('{match', '{name: slash, match')}")
         third = service("c", "[a.com]", f"{to('/z')}\n{to('.*', 'regex')}")
         found = routes(compiled(GATEWAY, first, second, third), "a.com")
-        self.assertEqual([route.match.value for route in found], ["/x", "/y", "/z", "", "/", ".*"])
+        self.assertEqual([route.match.path.value for route in found], ["/x", "/y", "/z", "", "/", ".*"])
         self.assertEqual([route.name for route in found[3:5]], ["bare", "slash"])
 
     def test_empty_prefix(self) -> None:

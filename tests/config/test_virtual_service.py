@@ -1,35 +1,16 @@
-"""Tests for the kind ``VirtualService``: what is read, and what is refused."""
+"""Tests for the kind ``VirtualService``: its document, and which fields of an entry go together."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.model import PathKind, PathMatch
-from tests.config.loading import GATEWAY, ROUTE, SERVICE, compiled, errors, istio, routes, warnings
-
-
-def virtual_service(spec: str, name: str = "vs") -> str:
-    return istio("VirtualService", name, spec)
-
-
-def with_http(http: str) -> str:
-    return virtual_service(f"hosts: ['*']\ngateways: [gw]\nhttp:\n{http}")
-
-
-TO_APP = "route: [{destination: {host: app.test}}]"
+from meshproxy.errors import Severity
+from meshproxy.routes import DirectResponse, Forward, Redirect
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, compiled, errors, routes, warnings
+from tests.config.routing import TO_APP, compiled_route, said, virtual_service, with_http
 
 
 class ReadingTests(SynchronousTestCase):
-    def test_paths(self) -> None:
-        """The three kinds of path conditions, and none, become those of the model."""
-        text = with_http(
-            f"- match: [{{uri: {{exact: /a}}}}, {{uri: {{prefix: ''}}}}, {{uri: {{regex: /b+}}}}]\n  {TO_APP}"
-        )
-        self.assertEqual(
-            [route.match for route in routes(compiled(GATEWAY, SERVICE, text), "*")],
-            [PathMatch(PathKind.EXACT, "/a"), PathMatch(PathKind.PREFIX, ""), PathMatch(PathKind.REGEX, "/b+")],
-        )
-
     def test_names(self) -> None:
         """A route is named after the entry and the match, joined by a dot when the match has a name."""
         http = f"- name: r\n  match: [{{uri: {{exact: /a}}, name: m}}, {{uri: {{exact: /b}}}}]\n  {TO_APP}\n"
@@ -51,29 +32,24 @@ class ReadingTests(SynchronousTestCase):
             self.assertEqual(len(routes(compiled(GATEWAY, SERVICE, text), "*")), 1)
         self.assertIn("VirtualService has no version v2", errors(GATEWAY, ROUTE.replace("io/v1", "io/v2"))[0])
 
+    def test_actions(self) -> None:
+        """Each of the three actions makes a route of its kind."""
+        for fields, kind in (
+            (TO_APP, Forward),
+            ("redirect: {uri: /}", Redirect),
+            ("directResponse: {status: 200}", DirectResponse),
+        ):
+            self.assertIsInstance(compiled_route(fields).action, kind)
+
+    def test_shared_forwards(self) -> None:
+        """What does not depend on the match is made once for all matches of an entry."""
+        matches = "match: [{uri: {exact: /a}}, {uri: {prefix: /b}}]"
+        for fields, same in (("timeout: 1s", True), ("rewrite: {authority: h}", True), ("rewrite: {uri: /}", False)):
+            found = routes(compiled(GATEWAY, SERVICE, with_http(f"- {{{matches}, {fields}, {TO_APP}}}")), "*")
+            self.assertEqual(found[0].action is found[1].action, same, fields)
+
 
 class RefusalTests(SynchronousTestCase):
-    def test_every_other_field_is_an_error(self) -> None:
-        """No field of a route or match that is known and not implemented is ignored."""
-        for field in (
-            "timeout: 5s",
-            "retries: {attempts: 1}",
-            "rewrite: {uri: /}",
-            "headers: {request: {set: {a: b}}}",
-            "fault: {abort: {httpStatus: 500}}",
-            "corsPolicy: {}",
-            "mirror: {host: b}",
-            "mirror_percent: 3",
-        ):
-            (found,) = errors(GATEWAY, SERVICE, with_http(f"- {{{field}, {TO_APP}}}"))
-            self.assertIn(f": spec.http[0].{field.partition(':')[0]} is not served yet", found)
-        for field in ("headers: {a: {exact: b}}", "method: {exact: GET}", "ignoreUriCase: true", "queryParams: {}"):
-            (found,) = errors(GATEWAY, SERVICE, with_http(f"- {{match: [{{{field}}}], {TO_APP}}}"))
-            self.assertIn(f"spec.http[0].match[0].{field.partition(':')[0]} is not served yet", found)
-        for action in ("redirect: {uri: /}", "directResponse: {status: 200}", "delegate: {name: x}"):
-            (found,) = errors(GATEWAY, with_http(f"- {{{action}}}"))
-            self.assertIn("is not served yet", found)
-
     def test_unknown_fields(self) -> None:
         """An unknown field is an error with the name that was probably meant."""
         (found,) = errors(GATEWAY, SERVICE, with_http("- {routes: [], route: [{destination: {host: app.test}}]}"))
@@ -86,6 +62,7 @@ class RefusalTests(SynchronousTestCase):
             ("- {route: []}", "needs route, redirect or directResponse"),
             ("- {name: x}", "needs route, redirect or directResponse"),
             (f"- {{{to_two}}}", "all weights are 0"),
+            ("- {route: [{destination: {host: a.b}, weight: -1}]}", "between 0 and"),
             ("- {route: [{destination: {host: '*'}}]}", "may not be '*'"),
             ("- {route: [{destination: {host: 10.0.0.1}}]}", "must be a host name"),
             ("- {route: [{destination: {host: 'http://a.b'}}]}", "a host has no scheme"),
@@ -95,26 +72,49 @@ class RefusalTests(SynchronousTestCase):
             ("- {route: [{destination: {host: a.b, subset: v1.0}}]}", "must be a DNS label"),
             ("- {route: [{destination: {host: a.b, port: 80}}]}", "must be a mapping"),
             ("- {route: [{destination: {host: a.b, port: {number: 0}}}]}", "between 1 and 65535"),
-            (f"- {{match: [{{uri: {{exact: /a, prefix: /b}}}}], {TO_APP}}}", "may have only one of exact, prefix"),
-            (f"- {{match: [{{uri: {{regex: '(?=a)'}}}}], {TO_APP}}}", "not a regular expression of RE2"),
-            (f"- {{match: [{{uri: {{exact: 1}}}}], {TO_APP}}}", "must be a string"),
-            (f"- {{match: [{{port: 70000}}], {TO_APP}}}", "between 0 and 65535"),
-            (f"- {{match: [{{sourceLabels: {{a: '-'}}}}], {TO_APP}}}", "value of a label"),
-            (f"- {{match: [{{gateways: ['*']}}], {TO_APP}}}", "must be the name of a gateway"),
             ("- null", "may not be null"),
         ):
             found = errors(GATEWAY, SERVICE, with_http(http))
             self.assertEqual(len(found), 1, (http, found))
             self.assertIn(part, found[0])
 
+    def test_what_excludes_each_other(self) -> None:
+        """Redirects and direct responses stand alone, and a route that delegates has no action of its own."""
+        redirect, response, delegate = "redirect: {uri: /}", "directResponse: {status: 200}", "delegate: {name: x}"
+        fault = "fault: {abort: {httpStatus: 500, percentage: {value: 1}}}"
+        for first, second in (
+            (redirect, TO_APP),
+            (redirect, fault),
+            (redirect, "rewrite: {uri: /}"),
+            (redirect, response),
+            (response, TO_APP),
+            (response, fault),
+            (response, "rewrite: {uri: /}"),
+            (delegate, TO_APP),
+            (delegate, redirect),
+        ):
+            found = said(f"{first}, {second}", Severity.ERROR)
+            names = [text.partition(":")[0] for text in (first, second)]
+            self.assertEqual(len(found), 1, found)
+            self.assertIn(f"spec.http[0] may not have both {names[0]} and {names[1]}", found[0])
+
+    def test_without_effect(self) -> None:
+        """What only concerns forwarding has no effect on other actions, which is said."""
+        for field in ("timeout: 1s", "retries: {attempts: 1}", "corsPolicy: {allowOrigins: [{exact: a}]}"):
+            (found,) = said(f"redirect: {{uri: /}}, {field}")
+            self.assertIn(f"spec.http[0].{field.partition(':')[0]} has no effect on a redirect", found)
+        (found,) = said("directResponse: {status: 200}, headers: {request: {set: {a: b}}}")
+        self.assertIn("spec.http[0].headers.request has no effect on a directResponse", found)
+
     def test_hosts(self) -> None:
         """Hosts may not overlap, and ``*`` may not be for sidecars."""
         for spec, part in (
             ("hosts: [a.com, a.com]", "is a duplicate of 'a.com'"),
             ("hosts: ['*.a.com', b.a.com]", "is a duplicate of '*.a.com'"),
+            ("hosts: [b.a.com, c.com, '*a.com']", "'*a.com' is a duplicate of 'b.a.com'"),
             ("hosts: ['*']\ngateways: [gw, mesh]", "not allowed where a VirtualService is for the mesh"),
             ("hosts: ['a.com:80']", "a host has no port"),
-            ("gateways: [gw]", "without hosts is a delegate"),
+            ("gateways: [gw]", "without hosts is a delegate, it has no gateways"),
             ("hosts: [a.com]\nexportTo: ['*', b]", "'*' in exportTo has to stand alone"),
             ("hosts: [a.com]\nexportTo: ['~']", "may not be '~'"),
             ("hosts: [a.com]\nexportTo: [., default]", "repeats 'default'"),
@@ -124,21 +124,48 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(len(found), 1, (spec, found))
             self.assertIn(part, found[0])
 
+    def test_claims_in_the_mesh(self) -> None:
+        """Conditions on claims are for gateways only."""
+        match = "match: [{headers: {'@request.auth.claims.a': {}}}]"
+        for gateways in ("", "gateways: [gw, mesh]\n"):
+            found = errors(
+                GATEWAY, SERVICE, virtual_service(f"hosts: [a.com]\n{gateways}http: [{{{match}, {TO_APP}}}]")
+            )
+            self.assertEqual(len(found), 1, found)
+            self.assertIn("claims are only for gateways", found[0])
+
     def test_without_rules(self) -> None:
         """A virtual service needs rules, and a spec."""
         self.assertIn("spec needs http, tcp or tls", errors(GATEWAY, virtual_service("hosts: [a.com]"))[0])
         self.assertIn("spec is required", errors(GATEWAY, ROUTE.split("spec:")[0])[0])
 
 
-class UnreachableTests(SynchronousTestCase):
-    def test_behind_a_catch_all(self) -> None:
-        """A route behind one without a match is never reached."""
-        found = warnings(GATEWAY, SERVICE, with_http(f"- {{{TO_APP}}}\n- {{{TO_APP}}}\n"))
-        self.assertEqual(len([it for it in found if "never reached" in it and "IST0130" in it]), 1, found)
+class StreamTests(SynchronousTestCase):
+    def test_not_served_yet(self) -> None:
+        """Routes for TLS and TCP are an error of their own."""
+        route = "route: [{destination: {host: app.test}}]"
+        for section in (f"tls: [{{match: [{{sniHosts: [a.com]}}], {route}}}]", f"tcp: [{{{route}}}]"):
+            (found,) = errors(GATEWAY, SERVICE, virtual_service(f"hosts: [a.com]\ngateways: [gw]\n{section}"))
+            self.assertIn(f"spec.{section[:3]} is not served yet", found)
 
-    def test_equal_match(self) -> None:
-        """A match that is equal to an earlier one has no effect, whatever its name."""
-        first = f"- {{match: [{{uri: {{prefix: /a}}}}], {TO_APP}}}\n"
-        http = first + first.replace("uri:", "name: second, uri:")
-        found = warnings(GATEWAY, SERVICE, with_http(http))
-        self.assertEqual(len([it for it in found if "an earlier one is equal" in it]), 1, found)
+    def test_refused(self) -> None:
+        """What Istio refuses in them is refused all the same."""
+        route = "route: [{destination: {host: app.test}}]"
+        for section, part in (
+            (f"tls: [{{{route}}}]", "spec.tls[0].match needs at least one block"),
+            (f"tls: [{{match: [{{port: 443}}], {route}}}]", "sniHosts needs at least one host"),
+            (f"tls: [{{match: [{{sniHosts: [b.com]}}], {route}}}]", "covered by none of spec.hosts"),
+            ("tls: [{match: [{sniHosts: [a.com]}]}]", "spec.tls[0].route needs at least one destination"),
+            ("tcp: [{match: [{port: 1}]}]", "spec.tcp[0].route needs at least one destination"),
+            (f"tcp: [{{match: [{{destinationSubnets: [1.2.3.4/99]}}], {route}}}]", "an address or a range"),
+            ("tcp: [{route: [{destination: {host: a.b}}, {destination: {host: a.b}}]}]", "all weights are 0"),
+        ):
+            found = errors(GATEWAY, SERVICE, virtual_service(f"hosts: [a.com]\ngateways: [gw]\n{section}"))
+            self.assertEqual(len([it for it in found if "not served yet" not in it]), 1, (section, found))
+            self.assertIn(part, " ".join(found))
+
+    def test_addresses_as_sni(self) -> None:
+        """An address as SNI is only warned about."""
+        route = "route: [{destination: {host: app.test}}]"
+        text = f"hosts: [a.com]\ngateways: [gw]\ntls: [{{match: [{{sniHosts: [1.2.3.4]}}], {route}}}]"
+        self.assertIn("clients send no address as SNI [IST0133]", " ".join(warnings(GATEWAY, virtual_service(text))))

@@ -1,0 +1,72 @@
+"""Where requests go: the ``destination`` of a route or of a mirror, as it is written."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from meshproxy.config import checks
+from meshproxy.config.decoding import Fields
+from meshproxy.config.findings import Findings
+from meshproxy.config.names import complete_host
+from meshproxy.config.nodes import Node
+from meshproxy.errors import Location
+
+LARGEST_WEIGHT = 2**31 - 1
+
+
+@frozen(eq=False)
+class Destination:
+    """Where a share of a route's requests goes. ``host`` is completed; ``subset`` is empty where none is named.
+
+    ``mirror``: it gets copies of requests, the answers to which nobody sees.
+    """
+
+    host: str
+    subset: str
+    port: int | None
+    location: Location
+    host_location: Location
+    subset_location: Location
+    port_location: Location
+    mirror: bool = False
+
+    @property
+    def loss(self) -> str:
+        """What becomes of its requests when there is no endpoint for them."""
+        return "nothing is mirrored to it" if self.mirror else "its requests are answered 503"
+
+
+@frozen
+class Scope:
+    """What names in a document are completed with."""
+
+    namespace: str
+    cluster_domain: str
+
+
+def decode(node: Node, scope: Scope, findings: Findings, mirror: bool = False) -> Destination | None:
+    """A destination, None if it is wrong."""
+    fields = Fields(node, findings, ("host", "subset", "port"))
+    host_node = fields.required("host")
+    host = None if host_node is None else findings.attempt(_host, host_node)
+    subset = fields.read("subset", checks.dns_label)
+    port = fields.read("port", checks.port_selector)
+    if host is None or (subset is None and "subset" in fields) or (port is None and "port" in fields):
+        return None
+    return Destination(
+        complete_host(host, scope.namespace, scope.cluster_domain),
+        subset or "",
+        port,
+        node.location,
+        fields.location_of("host"),
+        fields.location_of("subset"),
+        fields.location_of("port"),
+        mirror,
+    )
+
+
+def _host(node: Node) -> str:
+    host = checks.wildcard_domain(node)
+    if host == "*":
+        node.fail(f"{node.path} may not be '*'")
+    return host

@@ -1,0 +1,147 @@
+"""What a load has made of its documents, as the warnings about it look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from attrs import field, frozen
+
+from meshproxy.config.clusters import Clusters
+from meshproxy.config.gateway import Gateway, Server, ServerHost
+from meshproxy.config.metadata import Metadata
+from meshproxy.config.names import EVERYWHERE, MESH, HostSet, is_visible
+from meshproxy.config.objects import Objects
+from meshproxy.config.rules import Rules
+from meshproxy.config.services import Service, Services
+from meshproxy.config.virtual_service import VirtualService
+from meshproxy.model import ProxyIdentity
+from meshproxy.routes import Forward, Route, VirtualHost
+
+
+@frozen(eq=False)
+class Table:
+    """The virtual hosts of one address, and the servers that share it; ``bind`` is as in ``Listener``."""
+
+    bind: str
+    port: int
+    servers: Sequence[tuple[Gateway, Server]]
+    virtual_hosts: Sequence[VirtualHost]
+
+
+@frozen(eq=False)
+class Compiled:
+    """All stages of a load."""
+
+    objects: Objects
+    services: Services
+    rules: Rules
+    clusters: Clusters
+    tables: Sequence[Table]
+    identity: ProxyIdentity
+    _hosts: dict[tuple[Gateway, str | None], HostSet] = field(factory=dict, init=False)
+    _servers: dict[tuple[Server, str], HostSet] = field(factory=dict, init=False)
+    _places: dict[Metadata, set[tuple[str, int]]] = field(factory=dict, init=False)
+
+    @property
+    def faulty(self) -> set[Metadata]:
+        """The objects that have errors, so that what they seem to lack is not talked about."""
+        return self.objects.faulty
+
+    @cached_property
+    def gateways(self) -> dict[str, Gateway]:
+        """All gateways by qualified name."""
+        return {gateway.metadata.qualified: gateway for gateway in self.objects.gateways}
+
+    @cached_property
+    def active(self) -> list[VirtualService]:
+        """The virtual services with hosts that this proxy sees and that name a gateway, not only the mesh."""
+        return [
+            service
+            for service in self.objects.virtual_services
+            if service.hosts
+            and is_visible(service.export_to, self.identity.namespace)
+            and any(reference.name != MESH for reference in service.gateways)
+        ]
+
+    @cached_property
+    def bound(self) -> dict[str, list[VirtualService]]:
+        """The active virtual services by the qualified name of each gateway that they name."""
+        found: dict[str, list[VirtualService]] = {}
+        for service in self.active:
+            for name in dict.fromkeys(reference.name for reference in service.gateways):
+                found.setdefault(name, []).append(service)
+        return found
+
+    @cached_property
+    def routes(self) -> list[Route]:
+        """Every route of every table, each once."""
+        return list(
+            dict.fromkeys(route for table in self.tables for host in table.virtual_hosts for route in host.routes)
+        )
+
+    @cached_property
+    def used(self) -> dict[str, set[tuple[int, str]]]:
+        """For each host that some route sends requests or copies of them to: the ports and subsets of it."""
+        found: dict[str, set[tuple[int, str]]] = {}
+        actions = {id(route.action): route.action for route in self.routes}
+        for action in actions.values():
+            if isinstance(action, Forward):
+                for name in (*(it.cluster for it in action.destinations), *(it.cluster for it in action.mirrors)):
+                    _, port, subset, host = name.split("|", 3)
+                    found.setdefault(host, set()).add((int(port), subset))
+        return found
+
+    @cached_property
+    def _named(self) -> set[str]:
+        """The hosts that destinations of routes name."""
+        return {destination.host for destination in self.clusters.resolved}
+
+    def used_of(self, service: Service) -> set[tuple[int, str]]:
+        """The ports and subsets of a service that some route leads to; of an alias, those of what it stands for."""
+        if service.alias:
+            return self.used.get(service.alias, set()) if service.host in self._named else set()
+        return self.used.get(service.host, set())
+
+    def places_of(self, service: VirtualService) -> set[tuple[str, int]]:
+        """The gateways and ports that are opened and have a host of a virtual service."""
+        known = self._places.get(service.metadata)
+        if known is None:
+            known = self._places[service.metadata] = set(self._places_of(service))
+        return known
+
+    def _places_of(self, service: VirtualService) -> Iterator[tuple[str, int]]:
+        hosts = [host for host, _ in service.hosts]
+        names = {reference.name for reference in service.gateways}
+        for table in self.tables:
+            for gateway, server in table.servers:
+                name = gateway.metadata.qualified
+                if name in names and self._usable(server, service.metadata.namespace).common(hosts):
+                    yield name, server.port
+
+    def _usable(self, server: Server, namespace: str) -> HostSet:
+        key = (server, namespace)
+        if key not in self._servers:
+            self._servers[key] = server.hosts_for(namespace)
+        return self._servers[key]
+
+    def hosts_for(self, gateway: Gateway, namespace: str | None) -> HostSet:
+        """The hosts of all servers of a gateway that virtual services of a namespace may use; None: of any."""
+        key = (gateway, namespace)
+        if key not in self._hosts:
+            owners = (EVERYWHERE, namespace)
+            self._hosts[key] = HostSet(
+                [it.host for it in _entries(gateway) if namespace is None or it.namespace in owners]
+            )
+        return self._hosts[key]
+
+    def folded_hosts(self, gateway: Gateway) -> HostSet:
+        """The hosts of all servers of a gateway in lower case."""
+        key = (gateway, "")
+        if key not in self._hosts:
+            self._hosts[key] = HostSet([entry.host.lower() for entry in _entries(gateway)])
+        return self._hosts[key]
+
+
+def _entries(gateway: Gateway) -> list[ServerHost]:
+    return [entry for server in gateway.servers for entry in server.hosts]

@@ -1,0 +1,133 @@
+"""Destination rules, or parts of them, that no request comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from meshproxy.config.destination_rule import DestinationRule, Policy
+from meshproxy.config.diagnostics import suggest
+from meshproxy.config.effects.compiled import Compiled
+from meshproxy.config.findings import Findings
+from meshproxy.config.names import HostSet, is_visible
+from meshproxy.config.rules import MergedRule, warn_of_lost_parts
+from meshproxy.config.services import Service
+from meshproxy.errors import Location
+
+_HINT = "it is used where the destination of a VirtualService that this gateway serves leads there"
+
+
+@frozen(eq=False)
+class _Applied:
+    """A merged rule, the services that it applies to, and the ports and subsets of them that routes lead to."""
+
+    merged: MergedRule
+    services: list[Service]
+    used: set[tuple[int, str]]
+
+
+def warn_of_destination_rules(compiled: Compiled, findings: Findings) -> None:
+    """Report rules for unknown hosts, rules that lose to others, and what no route leads to."""
+    if compiled.objects.broken & {"Service", "ServiceEntry"}:
+        return
+    hosts = HostSet(compiled.services.hosts)
+    applied = _applied(compiled)
+    by_rule: dict[DestinationRule, list[_Applied]] = {}
+    for it in applied:
+        for rule in it.merged.rules:
+            by_rule.setdefault(rule, []).append(it)
+    # Only as long as it is certain which routes there are.
+    routed = bool(compiled.tables) and not compiled.objects.broken & {"Gateway", "VirtualService"}
+    for rule in compiled.objects.destination_rules:
+        if rule.metadata in compiled.faulty:
+            continue
+        covered = hosts.first_within(rule.host)
+        if covered is None:
+            message = f"there is no service {rule.host}, so this rule has no effect"
+            findings.warning(rule.location, message, suggest(rule.host, compiled.services.hosts), "IST0174")
+        elif rule not in by_rule:
+            _warn_of_loser(rule, covered, compiled, findings)
+        elif routed:
+            _warn_of_unused(rule, by_rule[rule], findings)
+    for it in applied:
+        if len(it.merged.rules) > 1:
+            warn_of_lost_parts(it.merged, findings)
+        if routed:
+            _warn_of_empty_subsets(it, findings)
+
+
+def _applied(compiled: Compiled) -> list[_Applied]:
+    found: dict[int, _Applied] = {}
+    for host in compiled.services.hosts:
+        for service in compiled.services.all(host):
+            merged = compiled.rules.find(service.host, service.namespace)
+            if merged is not None:
+                it = found.setdefault(id(merged), _Applied(merged, [], set()))
+                it.services.append(service)
+                it.used.update(compiled.used_of(service))
+    return list(found.values())
+
+
+def _warn_of_loser(rule: DestinationRule, host: str, compiled: Compiled, findings: Findings) -> None:
+    """``host`` is one that the rule covers."""
+    namespace = compiled.identity.namespace
+    applied = (compiled.rules.find(host, service.namespace) for service in compiled.services.all(host))
+    winner = next((found for found in applied if found is not None), None)
+    if rule.selector is not None and not rule.selector.items() <= dict(compiled.identity.labels).items():
+        hint = "its workloadSelector asks for labels that this proxy does not have"
+    elif winner is not None:
+        best = winner.rules[0]
+        hint = f"{best.metadata} applies to {winner.host} here, see {best.metadata.location}"
+    elif not is_visible(rule.export_to, namespace):
+        hint = f"its exportTo hides it from namespace {namespace}"
+    else:
+        hint = "it is neither in the namespace of the service, of this proxy, nor in the root namespace"
+    findings.warning(rule.location, f"{rule.metadata} has no effect", hint)
+
+
+def _warn_of_unused(rule: DestinationRule, applied: list[_Applied], findings: Findings) -> None:
+    used = {found for it in applied for found in it.used}
+    if not used:
+        message = f"{rule.metadata} has no effect here: no route leads to {rule.host}"
+        findings.warning(rule.location, message, _HINT)
+        return
+    used_ports, used_subsets = {port for port, _ in used}, {subset for _, subset in used}
+    for subset in rule.subsets:
+        if subset.policy is not None and subset.name not in used_subsets:
+            message = f"the trafficPolicy of subset {subset.name!r} has no effect here: no route leads to the subset"
+            findings.warning(subset.location, message, f"a destination has to say subset: {subset.name}")
+    for number, location in _ports(rule):
+        if number not in used_ports:
+            exists = any(number in service.ports for it in applied for service in it.services)
+            there = f"no route leads to port {number}" if exists else f"{rule.host} has no port {number}"
+            message = f"these portLevelSettings have no effect here: {there}"
+            findings.warning(location, message, f"routes lead to {', '.join(map(str, sorted(used_ports)))}")
+
+
+def _warn_of_empty_subsets(applied: _Applied, findings: Findings) -> None:
+    """Those that no route leads to; the others are looked at where their clusters are made."""
+    used = {subset for _, subset in applied.used}
+    unused = [it for it in applied.merged.subsets.values() if it.name not in used and it.labels]
+    if not used or not unused:
+        return
+    # By each label the sets of labels that have it, so that a subset is compared with few.
+    by_label: dict[tuple[str, str], list[frozenset[tuple[str, str]]]] = {}
+    ports = ((service, port) for service in applied.services for port in service.ports)
+    for labels in {frozenset(it.labels) for service, port in ports for it in service.endpoints(port, findings)}:
+        for label in labels:
+            by_label.setdefault(label, []).append(labels)
+    for subset in unused if by_label else ():
+        wanted = frozenset(subset.labels.items())
+        candidates = min((by_label.get(label, ()) for label in wanted), key=len)
+        if not any(wanted <= labels for labels in candidates):
+            text = ", ".join(f"{key}={value}" for key, value in sorted(wanted))
+            findings.warning(subset.location, f"no endpoint has the labels {text} of this subset", code="IST0173")
+
+
+def _ports(rule: DestinationRule) -> Iterator[tuple[int, Location]]:
+    policies: list[Policy | None] = [rule.policy, *(subset.policy for subset in rule.subsets)]
+    for policy in policies:
+        if policy is not None:
+            for number, port_policy in policy.ports.items():
+                yield number, port_policy.location or rule.location

@@ -1,0 +1,85 @@
+"""Where requests of one session do not stay at one endpoint although a rule says so.
+
+Source: Istio takes the hash key of a route from the destination rule by the port that the destination *names*, and the
+load balancer of a cluster by the port that it *has*; settings for a port replace those of the whole rule; and among
+several destinations one is drawn anew for each request.
+"""
+
+from __future__ import annotations
+
+from meshproxy.config.destinations import Destination
+from meshproxy.config.effects.compiled import Compiled
+from meshproxy.config.findings import Findings
+from meshproxy.config.http_route import HttpRoute
+from meshproxy.config.rules import MergedRule
+from meshproxy.config.virtual_service import VirtualService
+
+
+def warn_of_lost_sessions(compiled: Compiled, findings: Findings) -> None:
+    """Report destinations of active virtual services of which a ``consistentHash`` does not do what it says."""
+    for service in compiled.active:
+        if service.metadata not in compiled.faulty:
+            for route in service.http:
+                _warn_of_route(route, service, compiled, findings)
+
+
+def _warn_of_route(route: HttpRoute, service: VirtualService, compiled: Compiled, findings: Findings) -> None:
+    weighed = [it.destination for it in route.destinations if it.weight or len(route.destinations) == 1]
+    sticky = [it for it in weighed if _check_destination(it, service, compiled, findings)]
+    if len(weighed) > 1 and sticky:
+        message = (
+            "sessions do not stay at one of these destinations: by weight one of them is drawn for each request,"
+            " whatever the consistentHash of the rule says"
+        )
+        hint = "for sessions that stay, route them by a header or cookie to a single destination"
+        findings.warning(sticky[0].location, message, hint)
+
+
+def _check_destination(
+    destination: Destination, virtual_service: VirtualService, compiled: Compiled, findings: Findings
+) -> bool:
+    """Whether requests have a hash key that counts; reports what keeps them from it."""
+    service = compiled.services.find(destination.host, virtual_service.metadata.namespace)
+    rule = None if service is None else compiled.rules.find(service.host, service.namespace)
+    if service is None or rule is None:
+        return False
+    ports = [port for port in _ports(destination, virtual_service, compiled) if port in service.ports]
+    if destination.port is None and len(service.ports) == 1:
+        ports = list(service.ports)
+    subset = rule.subsets.get(destination.subset)
+    key = rule.consistent(destination.port, subset)
+    hashed = False
+    for port in ports:
+        balancing, _ = rule.effective(port, subset)
+        if balancing is not None and balancing.consistent:
+            if key is None and balancing.hash_key is not None:
+                message = (
+                    f"requests go to random endpoints: the consistentHash for port {port} is taken only by"
+                    " destinations that name the port"
+                )
+                findings.warning(destination.location, message, f"write port: {{number: {port}}}")
+            hashed = hashed or (key is not None and key.hash_key is not None)
+        elif key is not None and key.hash_key is not None:
+            _warn_of_replaced(destination, port, rule, findings)
+    return hashed
+
+
+def _ports(destination: Destination, service: VirtualService, compiled: Compiled) -> list[int]:
+    if destination.port is not None:
+        return [destination.port]
+    return sorted({port for _, port in compiled.places_of(service)})
+
+
+def _warn_of_replaced(destination: Destination, port: int, rule: MergedRule, findings: Findings) -> None:
+    """Settings of a port that say nothing of balancing, and with that switch it back to the default."""
+    subset = rule.subsets.get(destination.subset)
+    for policy in (None if subset is None else subset.policy, rule.policy):
+        replacing = None if policy is None else policy.ports.get(port)
+        if replacing is not None and replacing.balancing is None:
+            message = (
+                f"these settings for port {port} of {rule.host} replace the whole trafficPolicy: its consistentHash"
+                " does not hold for this port"
+            )
+            hint = "write loadBalancer again here"
+            findings.warning(replacing.location or rule.rules[0].location, message, hint)
+            return

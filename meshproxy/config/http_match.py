@@ -1,0 +1,205 @@
+"""The conditions of a route: the blocks of ``match``, as they are written and as they are compiled.
+
+Source: Istio's translation of match blocks. A claim of a token is no header: nothing verifies tokens here, so that a
+condition on a claim never holds and one on its absence always does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from meshproxy.config import checks
+from meshproxy.config.decoding import Fields
+from meshproxy.config.findings import Findings
+from meshproxy.config.names import gateway_name
+from meshproxy.config.nodes import Node
+from meshproxy.config.syntax import is_token, regex_problem
+from meshproxy.errors import Location
+from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, RouteMatch, TextMatch
+
+_COMPARISONS = ("exact", "prefix", "regex")
+_PSEUDO_HEADERS = (":method", ":scheme", ":authority", ":path", ":status")
+_CLAIM = "@request.auth.claims"
+_PRESENT = TextMatch()
+_FIELDS = (
+    "name",
+    "statPrefix",
+    "uri",
+    "ignoreUriCase",
+    "scheme",
+    "method",
+    "authority",
+    "headers",
+    "withoutHeaders",
+    "queryParams",
+    "port",
+    "gateways",
+    "sourceLabels",
+    "sourceNamespace",
+)
+
+
+@frozen(eq=False)
+class Match:
+    """One block of a route's ``match``; None and empty stand for no condition.
+
+    Names of headers are as written. ``gateways`` are qualified names.
+    """
+
+    location: Location
+    name: str = ""
+    uri: PathMatch | None = None
+    ignore_uri_case: bool = False
+    scheme: TextMatch | None = None
+    method: TextMatch | None = None
+    authority: TextMatch | None = None
+    headers: Mapping[str, TextMatch] = {}
+    without_headers: Mapping[str, TextMatch] = {}
+    query: Mapping[str, TextMatch] = {}
+    port: int | None = None
+    gateways: frozenset[str] | None = None
+    source_labels: Mapping[str, str] = {}
+    source_namespace: str = ""
+    _compiled: RouteMatch = field(init=False, repr=False)
+
+    @property
+    def identity(self) -> object:
+        """Equal for blocks that hold for the same requests."""
+        maps: tuple[Mapping[str, object], ...] = (self.headers, self.without_headers, self.query, self.source_labels)
+        texts = (self.uri, self.scheme, self.method, self.authority)
+        entries = tuple(frozenset(it.items()) for it in maps)
+        return (texts, self.ignore_uri_case, entries, self.port, self.gateways, self.source_namespace)
+
+    def compiled(self) -> RouteMatch:
+        """The conditions on a request; those on the port, the gateway and the source are not among them."""
+        return self._compiled
+
+    @_compiled.default
+    def _compile(self) -> RouteMatch:
+        present = [HeaderMatch(_header_key(name), text) for name, text in self.headers.items() if not is_claim(name)]
+        absent = [
+            # No request can have a header of a claim's name: the condition holds, but the route is no catch-all.
+            HeaderMatch(_header_key(name), _PRESENT if is_claim(name) else text, inverted=True)
+            for name, text in self.without_headers.items()
+        ]
+        return RouteMatch(
+            self.uri or PathMatch(),
+            self.method,
+            self.scheme,
+            self.authority,
+            (*present, *absent),
+            tuple(QueryMatch(name.encode(), text) for name, text in self.query.items()),
+            impossible=any(map(is_claim, self.headers)),
+        )
+
+
+def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Match:
+    """A block without the conditions that are wrong. ``in_mesh``: its virtual service is for sidecars, too."""
+    fields = Fields(node, findings, _FIELDS)
+    if "statPrefix" in fields:
+        fields.string("statPrefix")  # names statistics only
+    references = checks.gateway_references(fields, "gateways") if "gateways" in fields else ()
+    ignore_case = fields.boolean("ignoreUriCase") or False
+    return Match(
+        node.location,
+        fields.string("name"),
+        _path_match(fields, ignore_case),
+        ignore_case,
+        fields.read("scheme", text_match),
+        fields.read("method", text_match),
+        fields.read("authority", text_match),
+        _header_matches(fields, "headers", in_mesh),
+        _header_matches(fields, "withoutHeaders", in_mesh),
+        _text_matches(fields, "queryParams"),
+        fields.integer("port", 0, checks.LARGEST_PORT) or None,
+        frozenset(gateway_name(text, namespace) for text, _ in references) if references else None,
+        checks.labels(fields, "sourceLabels") if "sourceLabels" in fields else {},
+        fields.read("sourceNamespace", checks.dns_label) or "",
+    )
+
+
+def text_match(node: Node, empty_prefix: bool = False, star: bool = False) -> TextMatch:
+    """A condition on a text; one without anything in it means that the text has to be there.
+
+    ``empty_prefix``: a prefix may be empty. ``star``: the regex ``*`` is taken, and means the same as no condition.
+    """
+    found = node.fields(*_COMPARISONS)
+    if len(found) > 1:
+        node.fail(f"{node.path} may have only one of {', '.join(found)}")
+    for name, value in found.items():
+        text = value.string()
+        if name == "regex":
+            if star and text == "*":
+                return _PRESENT
+            problem = regex_problem(text)
+            if problem:
+                value.fail(f"{value.path} {problem}", "every text: .*" if text == "*" else "")
+        if name == "prefix" and not text and not empty_prefix:
+            value.fail(f"{value.path} may not be empty")
+        return TextMatch(Comparison(name), text)
+    return _PRESENT
+
+
+def is_claim(name: str) -> bool:
+    """Whether a name in ``headers`` stands for a claim of the request's token."""
+    rest = name[len(_CLAIM) :]
+    return name[: len(_CLAIM)].lower() == _CLAIM and (rest[:1] == "." or (rest[:1] == "[" and rest[-1:] == "]"))
+
+
+def _header_key(name: str) -> bytes:
+    return name.lower().encode()
+
+
+def _path_match(fields: Fields, ignore_case: bool) -> PathMatch | None:
+    text = fields.read("uri", _uri_match)
+    compared = text is not None and text.comparison in (Comparison.EXACT, Comparison.PREFIX)
+    if ignore_case and not compared and (text is not None or "uri" not in fields):
+        place = fields.node.key_location("ignoreUriCase")
+        fields.findings.warning(place, "ignoreUriCase has no effect: it is for exact and prefix conditions of uri")
+    if text is None:
+        return None
+    return PathMatch(text.comparison, text.value, ignore_case and compared)
+
+
+def _uri_match(node: Node) -> TextMatch:
+    return text_match(node, empty_prefix=True)
+
+
+def _header_matches(fields: Fields, name: str, in_mesh: bool) -> dict[str, TextMatch]:
+    parent = fields.get(name)
+    if parent is None:
+        return {}
+    found = {}
+    inverted = name == "withoutHeaders"
+    for header, node in fields.entries(name):
+        text = fields.findings.attempt(text_match, node, star=inverted)
+        place = parent.key_location(header)
+        if is_claim(header):
+            _check_claim(header, place, inverted, in_mesh, fields.findings)
+        elif header.lower() in _PSEUDO_HEADERS:
+            if header.lower() == ":status":
+                fields.findings.warning(place, "a request has no :status, so this condition says nothing about it")
+        elif not is_token(header):
+            fields.findings.error(place, f"{header!r} in {fields.path_of(name)} is no name of a header")
+            continue
+        if text is not None:
+            found[header] = text
+    return found
+
+
+def _check_claim(name: str, place: Location, inverted: bool, in_mesh: bool, findings: Findings) -> None:
+    if in_mesh:
+        findings.error(place, f"{name!r}: claims are only for gateways", "name them in spec.gateways, and not mesh")
+        return
+    outcome = "always holds" if inverted else "never holds"
+    message = f"a condition on {name!r} {outcome} here: no RequestAuthentication verifies a token"
+    findings.warning(place, message, code="IST0149")
+
+
+def _text_matches(fields: Fields, name: str) -> dict[str, TextMatch]:
+    if name not in fields:
+        return {}
+    read = ((key, fields.findings.attempt(text_match, node)) for key, node in fields.entries(name))
+    return {key: text for key, text in read if text is not None}

@@ -1,0 +1,126 @@
+"""Destination rules, parts of them, and sessions that get lost."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, istio, warnings
+
+HASH = "loadBalancer: {consistentHash: {httpHeaderName: x-user}}"
+TWO_PORTS = SERVICE.replace("protocol: HTTP}", "protocol: HTTP}, {number: 81, name: other, protocol: HTTP}")
+SUBSETS = "subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}%s}]"
+
+
+def rule(spec: str, name: str = "dr", host: str = "app.test", namespace: str = "default") -> str:
+    return istio("DestinationRule", name, f"host: '{host}'\n{spec}", namespace)
+
+
+def to(*destinations: str) -> str:
+    entries = ", ".join(f"{{destination: {{host: app.test{more}}}, weight: 1}}" for more in destinations)
+    return ROUTE.replace("{destination: {host: app.test}}", entries)
+
+
+class RuleTests(SynchronousTestCase):
+    def found(self, *texts: str, route: str = ROUTE, service: str = SERVICE) -> str:
+        """The one warning."""
+        (found,) = warnings(GATEWAY, service, route, *texts)
+        return found
+
+    def test_unknown_host(self) -> None:
+        """A rule for a service that is not there."""
+        found = self.found(rule(f"trafficPolicy: {{{HASH}}}", host="app.tets"))
+        self.assertIn(
+            "there is no service app.tets, so this rule has no effect [IST0174] (did you mean 'app.test'?)", found
+        )
+
+    def test_no_route(self) -> None:
+        """A rule for a service that no route leads to."""
+        other = SERVICE.replace("app", "other")
+        found = self.found(other, rule(f"trafficPolicy: {{{HASH}}}", host="other.test"))
+        self.assertIn("DestinationRule default/dr has no effect here: no route leads to other.test", found)
+        self.assertEqual(
+            warnings(GATEWAY, SERVICE, ROUTE, other, rule(f"trafficPolicy: {{{HASH}}}", host="*.test")), []
+        )
+
+    def test_loses(self) -> None:
+        """A rule that another one keeps from having an effect, with its place."""
+        found = self.found(
+            rule(f"trafficPolicy: {{{HASH}}}"), rule("trafficPolicy: {loadBalancer: {simple: RANDOM}}", "w", "*.test")
+        )
+        self.assertIn("DestinationRule default/w has no effect (DestinationRule default/dr applies to app.test", found)
+        hidden = self.found(rule(f"exportTo: [apps]\ntrafficPolicy: {{{HASH}}}"))
+        self.assertIn("its exportTo hides it from namespace istio-system", hidden)
+        elsewhere = self.found(rule(f"trafficPolicy: {{{HASH}}}", namespace="apps"))
+        self.assertIn("neither in the namespace of the service", elsewhere)
+
+    def test_unused_subset_policy(self) -> None:
+        """The policy of a subset that no destination names; a subset without one is only a name."""
+        found = self.found(rule(SUBSETS % f", trafficPolicy: {{{HASH}}}"), route=to(", subset: v1"))
+        self.assertIn("the trafficPolicy of subset 'v2' has no effect here", found)
+        self.assertEqual(warnings(GATEWAY, SERVICE, to(", subset: v1"), rule(SUBSETS % "")), [])
+
+    def test_empty_subset(self) -> None:
+        """A subset that selects nothing, before a route leads to it."""
+        found = self.found(rule(SUBSETS.replace("version: v2", "version: v3") % ""), route=to(", subset: v1"))
+        self.assertIn("no endpoint has the labels version=v3 of this subset [IST0173]", found)
+
+    def test_ports(self) -> None:
+        """Settings for a port that the service lacks, or that no route leads to."""
+        spec = f"trafficPolicy: {{portLevelSettings: [{{port: {{number: 81}}, {HASH}}}]}}"
+        self.assertIn("app.test has no port 81 (routes lead to 80)", self.found(rule(spec)))
+        found = self.found(rule(spec), route=to(", port: {number: 80}"), service=TWO_PORTS)
+        self.assertIn("no route leads to port 81", found)
+
+
+class SessionTests(SynchronousTestCase):
+    def found(self, spec: str, route: str, service: str = SERVICE) -> str:
+        (found,) = warnings(GATEWAY, service, route, rule(spec))
+        return found
+
+    def test_port_that_is_not_named(self) -> None:
+        """A hash key for a port is not found by a destination that does not name the port."""
+        spec = f"trafficPolicy: {{portLevelSettings: [{{port: {{number: 80}}, {HASH}}}]}}"
+        found = self.found(spec, ROUTE)
+        self.assertIn("requests go to random endpoints: the consistentHash for port 80", found)
+        self.assertIn("(write port: {number: 80})", found)
+        self.assertEqual(warnings(GATEWAY, SERVICE, to(", port: {number: 80}"), rule(spec)), [])
+
+    def test_replaced_policy(self) -> None:
+        """Settings of a port that drop the consistentHash of the whole rule."""
+        ports = "portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {connectTimeout: 1s}}}]"
+        found = self.found(f"trafficPolicy: {{{HASH}, {ports}}}", ROUTE)
+        self.assertIn("these settings for port 80 of app.test replace the whole trafficPolicy", found)
+        chosen = ports.replace("connectionPool: {tcp: {connectTimeout: 1s}}", "loadBalancer: {simple: RANDOM}")
+        self.assertEqual(warnings(GATEWAY, SERVICE, ROUTE, rule(f"trafficPolicy: {{{HASH}, {chosen}}}")), [])
+
+    def test_several_destinations(self) -> None:
+        """Among weighted destinations one is drawn for each request, hash or no hash."""
+        spec = f"trafficPolicy: {{{HASH}}}\n" + SUBSETS % ""
+        found = self.found(spec, to(", subset: v1", ", subset: v2"))
+        self.assertIn("sessions do not stay at one of these destinations", found)
+        self.assertEqual(warnings(GATEWAY, SERVICE, to(", subset: v1"), rule(spec)), [])
+
+
+class DestinationTests(SynchronousTestCase):
+    def test_port_of_the_gateway(self) -> None:
+        """A destination without port of a service with several."""
+        (found,) = warnings(GATEWAY, TWO_PORTS, ROUTE)
+        self.assertIn(
+            "app.test has the ports 80, 81: the one with the number of the gateway's is used [IST0112]", found
+        )
+        self.assertEqual(warnings(GATEWAY, TWO_PORTS, to(", port: {number: 81}")), [])
+        (found,) = warnings(GATEWAY.replace("number: 80", "number: 90"), TWO_PORTS, ROUTE)
+        self.assertIn("app.test has no port 90", found)
+
+    def test_destinations_that_get_nothing(self) -> None:
+        """With weight 0 too, a destination has to exist; without any, it is told that it gets nothing."""
+        route = ROUTE.replace(
+            "{destination: {host: app.test}}",
+            "{destination: {host: app.test}, weight: 1}, {destination: {host: b.test}%s}",
+        )
+        found = warnings(GATEWAY, SERVICE, route % ", weight: 0")
+        self.assertEqual(len(found), 1)
+        self.assertIn("there is no service b.test", found[0])
+        found = warnings(GATEWAY, SERVICE, route % "")
+        self.assertEqual(len(found), 2)
+        self.assertIn("spec.http[0].route[1] gets no requests: it has no weight", found[0])

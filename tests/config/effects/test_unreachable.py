@@ -1,0 +1,89 @@
+"""Routes that no request reaches."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.config.loading import GATEWAY, SERVICE, istio, warnings
+
+
+def route(*matches: str, name: str = "app.test") -> str:
+    blocks = f"match: [{', '.join(matches)}], " if matches else ""
+    return f"{{{blocks}route: [{{destination: {{host: {name}}}}}]}}"
+
+
+def service(name: str, *routes: str, hosts: str = "a.test") -> str:
+    listed = "".join(f"- {it}\n" for it in routes)
+    return istio("VirtualService", name, f"hosts: [{hosts}]\ngateways: [gw]\nhttp:\n{listed}")
+
+
+GET = "{method: {exact: GET}}"
+A, AB, B = "{uri: {prefix: /a}}", "{uri: {prefix: /a/b}}", "{uri: {prefix: /b}}"
+
+
+class WithinTests(SynchronousTestCase):
+    """Lines: the routes of the first virtual service begin in line 29."""
+
+    def found(self, *routes: str) -> list[str]:
+        return warnings(GATEWAY, SERVICE, service("vs", *routes))
+
+    def test_after_a_bare_route(self) -> None:
+        """Whatever stands behind a route without match."""
+        found = self.found(route(), route(A), route())
+        self.assertEqual(len(found), 2)
+        for line, text in zip((30, 31), found, strict=True):
+            self.assertIn(f"mesh.yaml:{line}:5: warning: this route is never reached", text)
+            self.assertIn("[IST0130] (see mesh.yaml:29:5)", text)
+
+    def test_whole_route(self) -> None:
+        """A route of which every block is taken already, with the places of what takes it."""
+        (found,) = self.found(route(A), route(GET), route(AB, "{method: {exact: GET}, uri: {exact: /c}}"))
+        self.assertIn("mesh.yaml:31:5: warning: this route is never reached", found)
+        self.assertIn("[IST0130] (see mesh.yaml:29:14 and mesh.yaml:30:14)", found)
+
+    def test_one_block(self) -> None:
+        """A block among others that have an effect; within one route, too."""
+        (found,) = self.found(route(A, B), route(AB, GET))
+        self.assertIn("mesh.yaml:30:14: warning: this match has no effect", found)
+        self.assertIn("[IST0131] (see mesh.yaml:29:14)", found)
+        self.assertEqual(len(self.found(route(A, A))), 1)
+
+    def test_nothing_to_say(self) -> None:
+        """Routes from the special to the general."""
+        self.assertEqual(self.found(route("{uri: {prefix: /a}, port: 80}", AB), route(A), route(B), route()), [])
+
+    def test_delegates(self) -> None:
+        """A route that delegates need not take all that it asks for; it can be unreachable itself."""
+        inner = istio("VirtualService", "inner", f"http:\n- {route(AB)}")
+        delegating = "{match: [{uri: {prefix: /a}}], delegate: {name: inner}}"
+        outer = service("vs", delegating, route("{uri: {exact: /a/c}}"))
+        self.assertEqual(warnings(GATEWAY, SERVICE, outer, inner), [])
+        found = warnings(GATEWAY, SERVICE, service("vs", route(A), delegating), inner)
+        self.assertIn("mesh.yaml:30:5: warning: this route is never reached", found[0])
+
+
+class AcrossTests(SynchronousTestCase):
+    def test_older_one_wins(self) -> None:
+        """Routes of joined virtual services, with both places and the host."""
+        texts = service("a", route(A), route()), service("b", route(AB), route(B), route(), hosts="a.test, b.test")
+        first, second = warnings(GATEWAY, SERVICE, *texts)
+        self.assertIn("mesh.yaml:39:14: warning: no request for host a.test reaches this: VirtualService", first)
+        self.assertIn("VirtualService default/a is before it", first)
+        self.assertIn("(see mesh.yaml:29:14)", first)
+        self.assertIn("mesh.yaml:41:5: ", second)
+        self.assertIn("(see mesh.yaml:30:5)", second)
+
+    def test_catch_alls_are_last(self) -> None:
+        """The bare route of an older one shadows nothing but other bare ones."""
+        self.assertEqual(warnings(GATEWAY, SERVICE, service("a", route()), service("b", route(A))), [])
+
+    def test_hosts_apart(self) -> None:
+        """What has no host in common shadows nothing."""
+        texts = service("a", route(A), hosts="a.test"), service("b", route(A), hosts="b.test")
+        self.assertEqual(warnings(GATEWAY, SERVICE, *texts), [])
+
+    def test_several_hosts(self) -> None:
+        """Hosts with the same routes are told once."""
+        texts = [service(name, route(A), hosts="a.test, b.test, c.test") for name in "ab"]
+        (found,) = warnings(GATEWAY, SERVICE, *texts)
+        self.assertIn("no request for host a.test and 2 more reaches this", found)

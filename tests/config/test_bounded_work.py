@@ -1,0 +1,155 @@
+"""Configurations that are made to be slow: the work grows with the file, not with its square.
+
+Work is counted in calls of functions, so that the result is the same on each machine. What has a bound by itself (the
+number of findings, of routes, of comparisons) is tested with a small bound.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshproxy.config import delegates, effort, virtual_hosts
+from meshproxy.config import findings as findings_module
+from meshproxy.config.sources import Source, Sources
+from meshproxy.errors import ConfigError, Severity
+from meshproxy.model import ProxyIdentity
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, bundled, errors, findings, istio, load
+
+TO_APP = "route: [{destination: {host: app.test}}]"
+
+
+def many(count: int, unit: Callable[[int], str], separator: str = ", ") -> str:
+    return separator.join(map(unit, range(count)))
+
+
+def matches(count: int, unit: Callable[[int], str]) -> str:
+    routes = f"http: [{{match: [{many(count, unit)}], {TO_APP}}}]"
+    return GATEWAY + SERVICE + istio("VirtualService", "vs", f"hosts: [a.test]\ngateways: [gw]\n{routes}")
+
+
+def services(count: int, unit: Callable[[int], str]) -> str:
+    return GATEWAY + SERVICE + many(count, lambda number: istio("VirtualService", f"v{number}", unit(number)), "")
+
+
+def entries(count: int, more: str = "") -> str:
+    spec = "hosts: [h%d.test]\nresolution: STATIC\nports: [{number: 80, name: h, protocol: HTTP}]\n" + more
+    return many(count, lambda number: istio("ServiceEntry", f"s{number}", spec % number), "")
+
+
+SHAPES: dict[str, Callable[[int], str]] = {
+    "prefixes that cover each other": lambda n: matches(n, lambda it: f"{{uri: {{prefix: /{'a' * (it % 20)}}}}}"),
+    "one path after another": lambda n: matches(n, lambda it: f"{{uri: {{exact: /{it}}}}}"),
+    "hosts": lambda n: (
+        GATEWAY
+        + SERVICE
+        + istio("VirtualService", "vs", f"hosts: [{many(n, 'h{}.test'.format)}]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]")
+    ),
+    "wildcards that do not meet": lambda n: (
+        GATEWAY.replace("'*'", many(n, "'*.a{}.test'".format))
+        + SERVICE
+        + istio(
+            "VirtualService",
+            "vs",
+            f"hosts: [{many(n, lambda it: repr(f'*.b{it}.test'))}]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]",
+        )
+    ),
+    "virtual services": lambda n: services(n, lambda it: f"hosts: [h{it}.test]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]"),
+    "sidecars of one host": lambda n: services(
+        n, lambda it: f"hosts: [h.test]\nexportTo: [n{it}]\nhttp: [{{{TO_APP}}}]"
+    ),
+    "unknown gateways": lambda n: (
+        GATEWAY
+        + SERVICE
+        + istio("VirtualService", "vs", f"hosts: [a.test]\ngateways: [{many(n, 'g{}'.format)}]\nhttp: [{{{TO_APP}}}]")
+    ),
+    "workloads that nobody selects": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE
+        + entries(n, "workloadSelector: {labels: {a: b}}\n")
+        + many(n, lambda it: istio("WorkloadEntry", f"w{it}", f"address: 10.0.0.1\nlabels: {{a: c{it}}}"), "")
+    ),
+    "rules for wildcards": lambda n: (
+        GATEWAY
+        + ROUTE
+        + entries(n)
+        + many(n, lambda it: istio("DestinationRule", f"r{it}", f"host: '*.t{it}'\nsubsets: [{{name: a}}]"), "")
+    ),
+    "unknown fields": lambda n: istio("Gateway", "gw", many(n, "servrs{}: 1".format, "\n")),
+    "duplicate keys": lambda n: "a: 1\n" * n,
+}
+
+
+def work(text: str) -> int:
+    """How many functions a load calls, in Python or C."""
+    calls = 0
+
+    def count(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        load(Sources((Source("mesh.yaml", text),), "digest"), bundled(), ProxyIdentity())
+    except ConfigError:
+        pass
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+class GrowthTests(SynchronousTestCase):
+    def test_twice_the_file(self) -> None:
+        """A file of twice the size takes no more than a little over twice the work."""
+        self.patch(effort, "ALLOWED", {**effort.ALLOWED, effort.SUGGESTIONS: 500})
+        work(SHAPES["hosts"](1))  # plugins are imported the first time
+        grown = {name: work(shape(200)) / work(shape(100)) for name, shape in SHAPES.items()}
+        self.assertEqual({name: growth for name, growth in grown.items() if growth > 2.4}, {})
+
+
+class BoundTests(SynchronousTestCase):
+    def test_errors(self) -> None:
+        """Beyond a number of errors nothing more is looked at, which is said."""
+        self.patch(findings_module, "MOST", 50)
+        found = findings(SHAPES["duplicate keys"](1_000))
+        self.assertLess(len(found), 60)
+        self.assertIn("there are more errors than the first", found[0].message)
+
+    def test_warnings(self) -> None:
+        """Beyond a number of warnings the load goes on, and they are counted."""
+        self.patch(findings_module, "MOST", 50)
+        found = findings(SHAPES["unknown gateways"](200))
+        self.assertEqual(errors(SHAPES["unknown gateways"](200)), [])
+        self.assertEqual({it.severity for it in found}, {Severity.WARNING})
+        self.assertEqual(len(found), 51)
+        self.assertEqual(found[0].message, "151 more warnings are not listed")
+
+    def test_routes(self) -> None:
+        """Every virtual service for every host: refused before it fills the memory."""
+        self.patch(virtual_hosts, "MOST_ROUTES", 1_000)
+        gateway = GATEWAY.replace("'*'", many(100, "h{}.test".format))
+        text = services(100, lambda _: f"hosts: ['*.test']\ngateways: [gw]\nhttp: [{{{TO_APP}}}]")
+        (found,) = errors(gateway + text.replace(GATEWAY, ""))
+        self.assertIn("this gateway would have more than 1,000 routes", found)
+
+    def test_delegates(self) -> None:
+        """Every block of a root with every block of its delegate."""
+        self.patch(delegates, "MOST_PAIRS", 1_000)
+        roots = many(40, lambda it: f"{{match: [{{uri: {{prefix: /{it}}}}}], delegate: {{name: inner}}}}")
+        inner = many(40, lambda it: f"{{match: [{{uri: {{prefix: /{it}/a}}}}], {TO_APP}}}")
+        root = istio("VirtualService", "root", f"hosts: [a.test]\ngateways: [gw]\nhttp: [{roots}]")
+        (found,) = errors(GATEWAY + SERVICE + root + istio("VirtualService", "inner", f"http: [{inner}]"))
+        self.assertIn("delegates come to more than 1,000 matches", found)
+
+    def test_regular_expressions(self) -> None:
+        """Short texts that make large programs; ordinary ones are not counted."""
+        self.patch(effort, "ALLOWED", {**effort.ALLOWED, effort.REGEXES: 20_000})
+        found = errors(matches(100, lambda it: f"{{uri: {{regex: '/{it}(?:[a-z]{{1,9}}){{50}}'}}}}"))
+        self.assertGreater(len(found), 50)
+        self.assertIn("comes behind so many large regular expressions", found[0])
+        self.assertEqual(errors(matches(500, lambda it: f"{{uri: {{regex: '/{it}/[a-z]+(-[0-9]{{3}})?'}}}}")), [])

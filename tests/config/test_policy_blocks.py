@@ -1,0 +1,93 @@
+"""Tests for the blocks of a traffic policy that are not served yet: their content is checked all the same."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, errors, istio, warnings
+
+
+def rule(policy: str) -> tuple[str, ...]:
+    return GATEWAY, SERVICE, ROUTE, istio("DestinationRule", "dr", f"host: app.test\ntrafficPolicy: {{{policy}}}")
+
+
+def refusals(policy: str) -> list[str]:
+    """The errors but for those that something is not served yet, of which there has to be one."""
+    found = errors(*rule(policy))
+    refused = [it for it in found if "is not served yet" not in it]
+    assert len(refused) < len(found), found
+    return refused
+
+
+class BlockTests(SynchronousTestCase):
+    def test_right(self) -> None:
+        """Blocks with all of their fields are refused for nothing but that they are not served."""
+        for policy in (
+            "outlierDetection: {consecutive5xxErrors: 1, consecutiveGatewayErrors: 0, interval: 1s,"
+            " baseEjectionTime: 1m, maxEjectionPercent: 100, minHealthPercent: 0, splitExternalLocalOriginErrors: true,"
+            " consecutiveLocalOriginFailures: 3, outlierDetectionHttpErrorCodes: [100, 599]}",
+            "connectionPool: {http: {http1MaxPendingRequests: 0, http2MaxRequests: 1, maxRequestsPerConnection: 2,"
+            " maxRetries: 3, maxConcurrentStreams: 4, idleTimeout: 1h, h2UpgradePolicy: UPGRADE,"
+            " useClientProtocol: false, http2KeepAlive: {interval: 1s, timeout: 1s}}}",
+            "connectionPool: {tcp: {maxConnections: 1, idleTimeout: 0s, maxConnectionDuration: 1s,"
+            " tcpKeepalive: {probes: 1, time: 1s, interval: 1s}}}",
+            "tls: {mode: MUTUAL, clientCertificate: /a, privateKey: /b, caCertificates: /c, sni: a,"
+            " subjectAltNames: [b]}",
+            "tls: {mode: SIMPLE, credentialName: a, sni: b, subjectAltNames: [c]}",
+            "tls: {mode: MUTUAL, credentialName: a, insecureSkipVerify: true}",
+            "tls: {mode: DISABLE}",
+            "tunnel: {protocol: POST, targetHost: a.b, targetPort: 1}",
+            "proxyProtocol: {version: V2}",
+            "retryBudget: {percent: 20.5, minRetryConcurrency: 3, budgetInterval: 1s}",
+            "loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 1s, minimumPercent: 10, aggression: 1.5}}",
+            "loadBalancer: {warmupDurationSecs: 10s}",
+            "loadBalancer: {zoneAwareLbSetting: {enabled: true, minClusterSize: 1, failoverPriority: [a]}}",
+            "loadBalancer: {backendUtilization: {errorUtilizationPenaltyPercent: 1, weightUpdatePeriod: 1s}}",
+            "portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]",
+        ):
+            self.assertEqual(refusals(policy), [], policy)
+
+    def test_wrong(self) -> None:
+        """What Istio refuses about them is an error of its own, at each level."""
+        for policy, part in (
+            ("outlierDetection: {interval: 0s}", "interval may not be less than 1ms"),
+            ("outlierDetection: {baseEjectionTime: 1.5ms}", "whole number of milliseconds"),
+            ("outlierDetection: {maxEjectionPercent: 101}", "must be between 0 and 100"),
+            ("outlierDetection: {minHealthPercent: -1}", "must be between 0 and 100"),
+            ("outlierDetection: {consecutive5xxErrors: -1}", "must be between 0"),
+            ("outlierDetection: {consecutiveLocalOriginFailures: 1}", "needs splitExternalLocalOriginErrors: true"),
+            ("outlierDetection: {outlierDetectionHttpErrorCodes: [99]}", "must be between 100 and 599"),
+            ("outlierDetection: {consecutive5xxError: 1}", "did you mean 'consecutive5xxErrors'?"),
+            ("connectionPool: {http: {maxRetries: -1}}", "maxRetries must be between 0"),
+            ("connectionPool: {http: {idleTimeout: 0s}}", "may not be less than 1ms"),
+            ("connectionPool: {http: {h2UpgradePolicy: upgrade}}", "h2UpgradePolicy must not be 'upgrade'"),
+            ("connectionPool: {http: {h2UpgradePolicy: UPGRADE, useClientProtocol: true}}", "may have only one of"),
+            ("connectionPool: {http: {http2KeepAlive: {interval: 1s}}}", "timeout is required"),
+            ("connectionPool: {tcp: {maxConnections: -1}}", "maxConnections must be between 0"),
+            ("connectionPool: {tcp: {idleTimeout: 0.5ms}}", "idleTimeout may not be less than 1ms"),
+            ("connectionPool: {tcp: {tcpKeepalive: {time: 0s}}}", "tcpKeepalive.time may not be less than 1ms"),
+            ("tls: {mode: MUTUAL, privateKey: /b}", "clientCertificate is required with mode MUTUAL"),
+            ("tls: {mode: SIMPLE, credentialName: a, caCertificates: /c}", "caCertificates may not stand beside"),
+            ("tls: {mode: SIMPLE, insecureSkipVerify: true, credentialName: a}", "beside insecureSkipVerify"),
+            ("tls: {mode: SIMPLE, insecureSkipVerify: true, subjectAltNames: [a]}", "beside insecureSkipVerify"),
+            ("tls: {mode: simple}", "did you mean 'SIMPLE'?"),
+            ("tunnel: {targetHost: a.b}", "targetPort is required"),
+            ("tunnel: {protocol: GET, targetHost: a.b, targetPort: 1}", "protocol must not be 'GET'"),
+            ("tunnel: {targetHost: '*.b', targetPort: 1}", "must be a host name or an IP address"),
+            ("tunnel: {targetHost: a.b, targetPort: 1}, proxyProtocol: {}", "only one of tunnel and proxyProtocol"),
+            ("proxyProtocol: {version: V3}", "version must not be 'V3'"),
+            ("retryBudget: {percent: 101}", "must be between 0 and 100"),
+            ("loadBalancer: {warmup: {}}", "warmup.duration is required"),
+            ("loadBalancer: {warmup: {duration: 1s, aggression: 0}}", "aggression must be above 0"),
+            ("loadBalancer: {warmup: {duration: 1s, minimumPercent: 101}}", "must be between 0 and 100"),
+            ("loadBalancer: {warmup: {duration: 1s}, warmupDurationSecs: 1s}", "only one of warmup and"),
+            ("loadBalancer: {localityLbSetting: {}, zoneAwareLbSetting: {}}", "only one of localityLbSetting and"),
+            ("portLevelSettings: [{port: {number: 80}, tls: {mode: MUTUAL, privateKey: a}}]", "clientCertificate is"),
+        ):
+            found = refusals(policy)
+            self.assertEqual(len(found), 1, (policy, found))
+            self.assertIn(part, found[0])
+
+    def test_deprecated(self) -> None:
+        """An old field of outlier detection is warned about."""
+        self.assertIn("is deprecated", "\n".join(warnings(*rule("outlierDetection: {consecutiveErrors: 7}"))))
