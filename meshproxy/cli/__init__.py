@@ -1,0 +1,1 @@
+"""The command ``meshproxy``: it looks at configurations and never serves."""

@@ -1,0 +1,52 @@
+"""The command line of ``meshproxy``.
+
+Exit status: 0 when all is well, 64 for wrong usage (one line on standard error), else what the command says. No reactor
+is needed, and none is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from meshproxy import __version__
+from meshproxy.cli import check
+
+EX_USAGE = 64
+_EX_PIPE = 141
+_EPILOG = "To serve a configuration: twistd -n meshproxy -c PATH"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(EX_USAGE, f"{self.prog}: {message} (try {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that ``arguments`` (by default those of the process) ask for; its exit status."""
+    given = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character of a file
+    try:
+        status = check.run(given, sys.stdin.buffer, sys.stdout, sys.stderr)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough. Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EX_PIPE
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="meshproxy", description="Looks at configurations of meshproxy.", epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"meshproxy {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    what = "print everything that is wrong with a configuration, and all that has no effect"
+    check.add_arguments(commands.add_parser("check", help=what, description=f"{what[0].upper()}{what[1:]}."))
+    return parser
