@@ -5,6 +5,9 @@ when it began, so any number of triggers during a reload cost one more. Files ar
 result is installed in the reactor's. A load that fails changes nothing, is logged, and stays visible in ``last_error``
 until a load succeeds; the same content is not tried again by polling, only when somebody asks.
 
+A file that is written in place looks different for as long as that takes, and what is there meanwhile may well be
+valid: a stream of documents that ends too early. So polling loads only what has looked the same for two polls in a row.
+
 Why polling: a ConfigMap is swapped by renaming a symbolic link and editors rename over a file, of both of which a watch
 on the file hears nothing. Each second the names and ``stat`` of all files are compared; only when these differ are
 contents read, and only when their digest differs are they compiled. A second write within one tick of the file
@@ -21,7 +24,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -95,8 +98,9 @@ class Reload(Service):
     """Keeps what is served equal to what the files say. See the head of this module.
 
     ``read`` gives the files and ``load`` compiles them with regard to the snapshot before; both run through
-    ``run_in_thread`` and raise ``ConfigError``. ``install`` makes a snapshot take effect or raises ``ConfigError`` and
-    leaves everything as it was. ``wall`` tells the time of the file system's clock in seconds.
+    ``run_in_thread`` and raise ``ConfigError``. ``prepare`` fires when a snapshot may be installed. ``install`` makes
+    it take effect or raises ``ConfigError`` and leaves everything as it was. ``wall`` tells the time of the file
+    system's clock in seconds.
 
     Read-only for others: ``snapshot`` (what is served), ``generation`` (how many were installed), ``last_error`` (text
     of the last failed load, None when the last load was good), ``last_success_at`` (Unix time), ``results``.
@@ -113,8 +117,10 @@ class Reload(Service):
         clock: Any,
         run_in_thread: RunInThread,
         wall: Callable[[], float] = time.time,
+        prepare: Callable[[Snapshot], Deferred[None]] = lambda snapshot: succeed(None),
     ) -> None:
         self._paths = tuple(paths)
+        self._prepare = prepare
         self._read, self._load, self._install = read, load, install
         self._run_in_thread = run_in_thread
         self._wall = wall
@@ -126,6 +132,7 @@ class Reload(Service):
         self._failed_digest: str | None = None
         # None: the first poll reads, for the files may have changed since the snapshot at the start was read.
         self._signature: Signature | None = None
+        self._seen: Signature | None = None
         self._polled = False
         self._asked: list[tuple[str, Deferred[Outcome]]] = []
         self._busy = False
@@ -171,9 +178,11 @@ class Reload(Service):
     # Triggers
 
     def poll(self) -> None:
-        """Look whether a file may have changed."""
+        """Look whether a file may have changed, and has come to rest since the last look."""
         signature, newest = look(self._paths)
-        if signature != self._signature or abs(self._wall() - newest) < _RECENT_SECONDS:
+        if signature != self._seen:
+            self._seen = signature
+        elif signature != self._signature or abs(self._wall() - newest) < _RECENT_SECONDS:
             self._signature = signature
             self._polled = True
             self._begin()
@@ -222,6 +231,8 @@ class Reload(Service):
             if digest == self._failed_digest and not reasons:
                 return Outcome(Result.UNCHANGED)
             snapshot: Snapshot = await self._run_in_thread(self._load, sources, self.snapshot)
+            if self.running:
+                await self._prepare(snapshot)
             if not self.running:
                 return Outcome(Result.STOPPED)
             self._install(snapshot)

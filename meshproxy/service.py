@@ -1,7 +1,8 @@
 """The service tree of a serving process: its ports, its gateway, its access log and its reloadable configuration.
 
 Order of a start: ports are opened with the privileges that the process begins with; the snapshot takes effect; only
-then does the reactor accept anything. Order of a stop: no reload and no new connection any more, connections drain,
+then does the reactor accept anything; the service is ready when the host names of clusters were looked up, or some
+seconds later. Order of a stop: no reload and no new connection any more, connections drain,
 children such as the admin server end (they can tell about the drain until then), the access log is closed.
 """
 
@@ -26,6 +27,9 @@ from meshproxy.model import MeshSettings, Snapshot
 from meshproxy.net.ports import Ports, reason
 from meshproxy.reload import Reload, RunInThread
 from meshproxy.signals import Action, Signals
+from meshproxy.upstream.discovery import Discovery
+from meshproxy.upstream.names import Resolver
+from meshproxy.upstream.resolver import SystemResolver
 
 OFF = "off"
 STANDARD_OUTPUT = "-"
@@ -90,7 +94,8 @@ class MeshService(MultiService):
 
     ``read``, ``load`` and ``run_in_thread`` are those of ``reload.Reload``. ``reactor`` provides ``IReactorTCP`` and
     ``IReactorTime``. ``with_signals``: act on SIGHUP (reload), SIGUSR1 (reopen the access log), SIGTERM and SIGINT
-    (stop; the second time without waiting for the drain). ``settle`` is called after each installation.
+    (stop; the second time without waiting for the drain). ``settle`` is called after each installation. ``resolver``
+    looks up host names, by default as this machine does.
     """
 
     name = "meshproxy"
@@ -107,6 +112,7 @@ class MeshService(MultiService):
         with_signals: bool = False,
         settle: Callable[[], None] = lambda: None,
         notify: Callable[[str], None] = notify_supervisor,
+        resolver: Resolver | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.reactor = reactor
@@ -114,7 +120,11 @@ class MeshService(MultiService):
         self.ready = False
         self.gateway = Gateway(reactor)
         self.ports = Ports(reactor, settings.mapped_ports, settings.listen_address)
-        self.reload = Reload(paths, read, load, self._install, reactor, run_in_thread)
+        self._resolver = SystemResolver(reactor) if resolver is None else None
+        names_from: Any = self._resolver or resolver
+        self.discovery = Discovery(reactor, names_from, run_in_thread, self.gateway.upstreams.replace)
+        self.gateway.upstreams.follow = self.discovery.follow
+        self.reload = Reload(paths, read, load, self._install, reactor, run_in_thread, prepare=self._prepare)
         self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
         self._first = snapshot
         self._settle = settle
@@ -154,10 +164,17 @@ class MeshService(MultiService):
         self.reload.installed(self._first)
         self._warn_about_settings(self._first)
         super().startService()  # type: ignore[no-untyped-call]
-        self.ready = True
-        self._notify("READY=1")
+        self.discovery.answered().addCallback(lambda _: self._become_ready())
+
+    def _become_ready(self) -> None:
+        if self.running:
+            self.ready = True
+            self._notify("READY=1")
 
     # Configuration
+
+    def _prepare(self, snapshot: Snapshot) -> Deferred[None]:
+        return self.discovery.prepare(snapshot.clusters)
 
     def _install(self, snapshot: Snapshot) -> None:
         """Make a snapshot take effect; raises ``ConfigError`` and changes nothing where it cannot be served."""
@@ -232,6 +249,9 @@ class MeshService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self.discovery.stop()
+        if self._resolver is not None:
+            self._resolver.close()
         drained = self.gateway.drain(self.settings.drain_timeout)
         served = _all([self.reload.stopService(), self.ports.keep(()), drained])
         await DeferredList([served, self._hurry], fireOnOneCallback=True, consumeErrors=True)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.copyright import version as twisted_version
 from twisted.logger import Logger
 from twisted.python import usage
 
 from meshproxy import __version__, config, duration
+from meshproxy.cli.identity import check_locality, identity, split_label
 from meshproxy.config.diagnostics import render
 from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError, Diagnostic
@@ -31,6 +32,7 @@ EX_CONFIG = 78
 DEFAULT_ADMIN = "tcp:15000:interface=127.0.0.1"
 
 _log = Logger()
+_T = TypeVar("_T")
 
 
 class Options(usage.Options):
@@ -50,6 +52,7 @@ class Options(usage.Options):
             access_log=None,
             proxy_namespace=ProxyIdentity().namespace,
             proxy_labels={},
+            proxy_locality="",
             drain_timeout=30.0,
         )
 
@@ -95,10 +98,12 @@ class Options(usage.Options):
 
     def opt_proxy_label(self, label: str) -> None:
         """K=V: a label of this gateway, for a Gateway's selector; repeatable [default: those of Istio's gateway]"""
-        key, equals, value = label.partition("=")
-        if not key or not equals:
-            raise usage.UsageError(f"--proxy-label {label}: not a label as in istio=ingressgateway")
+        key, value = _of_identity("--proxy-label", label, split_label)
         self["proxy_labels"][key] = value
+
+    def opt_proxy_locality(self, locality: str) -> None:
+        """REGION/ZONE/SUBZONE: where this gateway is, for localityLbSetting [default: unknown]"""
+        self["proxy_locality"] = _of_identity("--proxy-locality", locality, check_locality)
 
     def opt_drain_timeout(self, text: str) -> None:
         """How long a stopping process serves what it has begun, such as 1m30s [default: 30s]"""
@@ -135,6 +140,13 @@ class Options(usage.Options):
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             _die(f"meshproxy: {error} (twistd meshproxy --help shows all options)\n", EX_USAGE)
+
+
+def _of_identity(option: str, text: str, read: Callable[[str], _T]) -> _T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise usage.UsageError(f"{option} {text}: {error}") from None
 
 
 def _not_empty(option: str, value: str) -> str:
@@ -181,6 +193,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
     from twisted.internet.threads import deferToThread
 
+    from meshproxy.net.ports import shown
     from meshproxy.service import MeshService, Settings, settle_memory
 
     mapped = dict(options["map_port"])
@@ -194,19 +207,18 @@ def makeService(options: Options) -> IService:
         listen_address = listen_address or scenario.LOOPBACK
         sockets = {name: scenario.free_socket() for name in scenario.REPLICAS}
         demo = scenario.sources([listening.getsockname()[1] for listening in sockets.values()])
-        url = f"http://{listen_address}:{mapped[scenario.GATEWAY_PORT]}/"
-        _log.info("Try: curl -i -H 'Host: test.com' {url}", url=url)
+        where = shown(listen_address, mapped[scenario.GATEWAY_PORT])
+        _log.info("Try: curl -i -H 'Host: test.com' http://{where}/", where=where)
         replicas = [replica.Replica(reactor, listening, name, print) for name, listening in sockets.items()]
 
     registry = Registry.discover()
-    labels = frozenset(options["proxy_labels"].items()) or ProxyIdentity().labels
-    identity = ProxyIdentity(options["proxy_namespace"], labels)
+    who = identity(options["proxy_namespace"], options["proxy_labels"], options["proxy_locality"])
 
     def read() -> Sources:
         return demo if options["demo"] else config.read(paths)
 
     def load(sources: Sources, previous: Snapshot | None) -> Snapshot:
-        return config.load(sources, registry, identity, previous)
+        return config.load(sources, registry, who, previous)
 
     try:
         snapshot = load(read(), None)
@@ -241,8 +253,32 @@ def makeService(options: Options) -> IService:
         except ConfigError as error:
             findings += error.diagnostics
     if findings:
-        _die("".join(f"meshproxy: {finding}\n" for finding in findings), EX_REFUSED)
-    return service
+        _die(_lines(findings), EX_REFUSED)
+    return _Refusing(service)
+
+
+class _Refusing(MultiService):
+    """Starts what it holds; a port that is taken after all ends the process as one that was taken from the start.
+
+    The ports were found free a moment ago, so this is rare, but it is no reason for a traceback.
+    """
+
+    def __init__(self, service: IService) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        service.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Open the ports."""
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+        except ConfigError as error:
+            # Not sys.stderr, which is the log by now.
+            os.write(2, _lines(error.diagnostics).encode())
+            raise SystemExit(EX_REFUSED) from error
+
+
+def _lines(findings: Sequence[Diagnostic]) -> str:
+    return "".join(f"meshproxy: {finding}\n" for finding in findings)
 
 
 def _color() -> bool:

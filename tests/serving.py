@@ -12,7 +12,8 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
 from meshproxy.errors import Location
-from meshproxy.model import Listener, MeshSettings, Route, Snapshot
+from meshproxy.model import Listener, MeshSettings, RoutedRequest, Snapshot
+from meshproxy.routes import Route
 
 
 class FakePort:
@@ -68,7 +69,7 @@ class FakeReactor(Clock):
 class NoRoutes:
     """A route table without routes."""
 
-    def find(self, authority: bytes, path: bytes) -> Route | None:
+    def find(self, request: RoutedRequest) -> Route | None:
         return None
 
 

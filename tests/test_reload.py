@@ -79,7 +79,7 @@ class ReloadTestCase(SynchronousTestCase):
         globalLogPublisher.addObserver(self.events.append)  # type: ignore[arg-type]
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
 
-    def service(self, run: Any = at_once, install: Callable[[Snapshot], None] | None = None) -> Reload:
+    def service(self, run: Any = at_once, install: Callable[[Snapshot], None] | None = None, **other: Any) -> Reload:
         reload = Reload(
             [str(self.path)],
             self.files.read,
@@ -88,18 +88,24 @@ class ReloadTestCase(SynchronousTestCase):
             self.clock,
             run,
             lambda: LATER,
+            **other,
         )
         reload.installed(snapshot("first"))
         reload.startService()
         self.addCleanup(lambda: reload.running and reload.stopService())
-        self.clock.advance(1)  # the first poll always reads
+        self.two_polls()  # the first one that finds the files at rest reads
         return reload
 
+    def two_polls(self) -> None:
+        """As long as it takes until a file that changed is seen to be at rest."""
+        self.clock.advance(1)
+        self.clock.advance(1)
+
     def change(self, text: str) -> None:
-        """Change the content and let a poll see it."""
+        """Change the content and let polls see it."""
         self.files.text = text
         (self.path / f"{len(self.installed)}-{text}.yaml").write_text(text)
-        self.clock.advance(1)
+        self.two_polls()
 
     def logged(self, level: Any, containing: str) -> int:
         from twisted.logger import formatEvent
@@ -108,8 +114,19 @@ class ReloadTestCase(SynchronousTestCase):
 
 
 class PollTests(ReloadTestCase):
+    def test_half_written(self) -> None:
+        """A file that is still being written is not loaded, valid as it may be; it is when it has come to rest."""
+        self.service()
+        for text in ("torn", "torn too", "whole"):
+            self.files.text = text
+            (self.path / "mesh.yaml").write_text(text)
+            self.clock.advance(1)
+        self.assertEqual((self.files.loads, self.installed), (0, []))
+        self.clock.advance(1)
+        self.assertEqual(self.installed, ["whole"])
+
     def test_change_is_installed(self) -> None:
-        """A changed file is served within a second, compiled with regard to what was served before."""
+        """A changed file is served, compiled with regard to what was served before."""
         reload = self.service()
         self.change("second")
         self.assertEqual(self.installed, ["second"])
@@ -122,7 +139,7 @@ class PollTests(ReloadTestCase):
         self.service()
         reads = self.files.reads
         for _ in range(10):
-            self.clock.advance(1)
+            self.two_polls()
         self.assertEqual(self.files.reads, reads)
 
     def test_change_before_first_poll(self) -> None:
@@ -136,7 +153,7 @@ class PollTests(ReloadTestCase):
         reload = self.service()
         os.utime(self.path / "mesh.yaml", (5, 5))
         reads = self.files.reads
-        self.clock.advance(1)
+        self.two_polls()
         self.assertEqual((self.files.reads, self.files.loads), (reads + 1, 0))
         self.assertEqual(reload.results[Result.UNCHANGED], 0)
 
@@ -157,7 +174,7 @@ class PollTests(ReloadTestCase):
         self.service()
         self.change("bad")
         os.utime(self.path / "mesh.yaml", (7, 7))
-        self.clock.advance(1)
+        self.two_polls()
         self.assertEqual(self.files.loads, 1)
         self.assertEqual(self.logged(LogLevel.error, "does not load"), 1)
 
@@ -183,7 +200,7 @@ class PollTests(ReloadTestCase):
         reload = self.service()
         self.change("missing")
         os.utime(self.path / "mesh.yaml", (7, 7))
-        self.clock.advance(1)
+        self.two_polls()
         self.assertIn("there is no such file", reload.last_error or "")
         self.assertEqual(self.logged(LogLevel.error, "there is no such file"), 1)
 
@@ -274,6 +291,35 @@ class AskTests(ReloadTestCase):
         self.assertEqual(self.installed, [])
 
 
+class PrepareTests(ReloadTestCase):
+    def test_before_installation(self) -> None:
+        """A snapshot is installed when it has been prepared; one that does not load is not prepared at all."""
+        prepared: list[tuple[str, Deferred[None]]] = []
+
+        def prepare(it: Snapshot) -> Deferred[None]:
+            prepared.append((it.digest, Deferred()))
+            return prepared[-1][1]
+
+        reload = self.service(prepare=prepare)
+        self.change("bad")
+        self.change("second")
+        self.assertEqual(([digest for digest, _ in prepared], self.installed), (["second"], []))
+        prepared[0][1].callback(None)
+        self.assertEqual(self.installed, ["second"])
+        self.assertEqual(reload.generation, 2)
+
+    def test_stop_meanwhile(self) -> None:
+        """A stop while a snapshot is prepared installs nothing."""
+        prepared: Deferred[None] = Deferred()
+        reload = self.service(prepare=lambda it: prepared)
+        self.change("second")
+        stopped = reload.stopService()
+        self.assertNoResult(stopped)
+        prepared.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.installed, [])
+
+
 class LookTests(SynchronousTestCase):
     """``look`` tells changes apart as ``config.read`` would see them."""
 
@@ -358,7 +404,7 @@ class RecentTests(ReloadTestCase):
         reload.installed(snapshot("first"))
         reload.startService()
         self.addCleanup(reload.stopService)
-        self.clock.advance(1)
+        self.two_polls()
         self.clock.advance(1)
         self.assertEqual(self.files.reads, 2)
         wall += 3

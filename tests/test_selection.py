@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from meshproxy.hashing import mix
 from meshproxy.interfaces import HashKey, IHashKey, ILoadBalancer, IObservesLoad
-from meshproxy.model import WeightedDestination
+from meshproxy.routes import WeightedDestination
 from meshproxy.selection import choose, choose_destination, evaluate
 from tests.strategies.scenarios import FakeRequest
 

@@ -3,21 +3,26 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.testing import StringTransport
+from twisted.logger import Logger, LoggingFile
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError
-from meshproxy.model import MeshSettings, Snapshot
+from meshproxy.model import Cluster, Endpoint, MeshSettings, Snapshot
 from meshproxy.reload import Result
 from meshproxy.service import MeshService, Settings, access_log_path, notify_supervisor
+from meshproxy.strategies.round_robin import RoundRobinBuilder
 from tests.serving import FakeReactor, snapshot
+from tests.upstream.answers import FakeResolver
 
 
 def at_once(f: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -109,6 +114,61 @@ class StartTests(ServiceTestCase):
         self.assertEqual(self.reactor.open_ports, [])
 
 
+class NameTests(ServiceTestCase):
+    """Clusters with host names."""
+
+    def named(self, digest: str, *names: str) -> Snapshot:
+        builder = RoundRobinBuilder(lambda bits: 0)
+        clusters = {
+            name: Cluster(name, (), builder, builder.build(()), targets=(Endpoint(f"{name}.test", 80),))
+            for name in names
+        }
+        return evolve(snapshot(80, digest=digest), clusters=clusters)
+
+    def keys(self, service: MeshService, name: str) -> list[str]:
+        return [endpoint.key for endpoint in service.gateway.upstreams.clusters[name].cluster.endpoints]
+
+    def test_ready_when_answered(self) -> None:
+        """Requests are served at once, but the service is ready only when the names had an answer."""
+        resolver = FakeResolver(a=["10.0.0.1"])
+        resolver.held = True
+        service = self.started(self.named("first", "a"), resolver=resolver)
+        self.assertEqual((service.ready, self.told, self.keys(service, "a")), (False, [], []))
+        self.assertIsNotNone(service.gateway.snapshot)
+        resolver.release()
+        self.assertEqual((service.ready, self.told, self.keys(service, "a")), (True, ["READY=1"], ["10.0.0.1:80"]))
+
+    def test_ready_without_an_answer(self) -> None:
+        """A name server that does not answer holds a start up for some seconds only."""
+        resolver = FakeResolver()
+        resolver.held = True
+        service = self.started(self.named("first", "a"), resolver=resolver)
+        self.reactor.advance(5)
+        self.assertTrue(service.ready)
+
+    def test_stopped_before_ready(self) -> None:
+        """A service that is stopped while it waits never becomes ready, and leaves no timer behind."""
+        resolver = FakeResolver()
+        resolver.held = True
+        service = self.started(self.named("first", "a"), resolver=resolver)
+        self.successResultOf(service.stopService())
+        self.assertEqual((service.ready, self.told), (False, ["STOPPING=1"]))
+        resolver.release()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_reload(self) -> None:
+        """A reload looks new names up before it takes effect."""
+        resolver = FakeResolver(a=["10.0.0.1"], b=["10.0.0.2"])
+        service = self.started(self.named("first", "a"), resolver=resolver)
+        resolver.held = True
+        self.next = self.named("second", "a", "b")
+        asked = service.reload.ask("test")
+        self.assertEqual(list(service.gateway.upstreams.clusters), ["a"])
+        resolver.release()
+        self.assertIs(self.successResultOf(asked).result, Result.INSTALLED)
+        self.assertEqual(self.keys(service, "b"), ["10.0.0.2:80"])
+
+
 class ReloadTests(ServiceTestCase):
     def test_listeners_come_and_go(self) -> None:
         """A reload opens what is new, closes what is gone, and keeps the port that stays."""
@@ -153,6 +213,12 @@ class ReloadTests(ServiceTestCase):
         self.assertTrue(os.path.exists(new))
         assert service.gateway.access_log is not None
         self.assertIs(service.gateway.access_log.counters, service.gateway.counters)
+
+    def test_access_log_moves_to_standard_output(self) -> None:
+        """A reload can turn to standard output, also when ``sys.stdout`` has become twistd's log by then."""
+        service = self.started(snapshot(80, access_log_file=os.path.abspath(self.mktemp())))
+        self.patch(sys, "stdout", LoggingFile(Logger()))
+        self.assertIs(self.reload(service, snapshot(80, access_log_file="/dev/stdout", digest="b")), Result.INSTALLED)
 
     def test_memory_settles_at_each_installation(self) -> None:
         """What keeps the garbage collector off the hot path runs at the start and at each reload."""

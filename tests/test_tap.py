@@ -62,6 +62,7 @@ class OptionsTests(TapTestCase):
         self.assertEqual(options["drain_timeout"], 90)
         self.assertEqual(options["proxy_labels"], {"istio": "gw", "app": ""})
         self.assertEqual(options["listen_address"], "::1")
+        self.assertEqual(self.parse("-c", "a", "--proxy-locality", "eu/west/a")["proxy_locality"], "eu/west/a")
 
     def test_wrong_usage(self) -> None:
         """Each mistake is named with the option and what would be right."""
@@ -85,6 +86,7 @@ class OptionsTests(TapTestCase):
             (["-c", "a", "--drain-timeout", "5"], "--drain-timeout"),
             (["-c", "a", "--drain-timeout", "-5s"], "negative"),
             (["-c", "a", "--proxy-label", "istio"], "istio=ingressgateway"),
+            (["-c", "a", "--proxy-locality", "eu//a"], "eu/west/a"),
         ):
             self.assertIn(said, self.refused(*arguments), arguments)
 
@@ -102,7 +104,7 @@ class OptionsTests(TapTestCase):
         text = str(Options())
         for name in ("config", "demo", "map-port", "listen-address", "workers", "admin", "access-log", "version"):
             self.assertIn(f"--{name}", text)
-        for name in ("proxy-namespace", "proxy-label", "drain-timeout"):
+        for name in ("proxy-namespace", "proxy-label", "proxy-locality", "drain-timeout"):
             self.assertIn(f"--{name}", text)
 
 
