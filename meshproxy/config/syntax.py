@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _LONGEST_HOST = 255
 _LONGEST_REGEX = 1024
 _LONGEST_TAG = 63
-_USUAL_GROWTH = 20  # instructions for each character
+_USUAL_GROWTH = 10  # instructions for each character
 _SIZE_OF_TOO_LARGE = 100_000
 
 HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "HTTP_PROXY", "GRPC", "GRPC-WEB"})

@@ -95,8 +95,10 @@ class InstallingTests(SynchronousTestCase):
         return folder / built
 
     def check(self) -> None:
-        """Twistd finds the command, the registry all strategies, and the demo keeps a session at one replica."""
+        """Both programs are there, the registry finds all strategies, and the demo keeps a session at one replica."""
         self.assertIn("--config", self.run_away(self.bin / "twistd", "meshproxy", "--help"))
+        example = self.checkout / "examples" / "scenario-zero"
+        self.assertIn("checked", self.run_away(self.bin / "meshproxy", "check", example))
         names = self.run_away(
             self.bin / "python",
             "-c",

@@ -20,7 +20,6 @@ from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, Rou
 _T = TypeVar("_T")
 _USUAL = 100  # characters of a prefix that cost next to nothing
 _LONGEST = 4_096  # characters of a text that is tried against regular expressions
-_EVERY_PATH = PathMatch()
 _ANYTHING = (TextMatch(), TextMatch(Comparison.PREFIX, ""))
 
 
@@ -66,7 +65,10 @@ class _Earlier(Generic[_T]):
     tag: _T
 
 
-_PathKey = tuple[Comparison, str, bool]
+_PathKey = tuple[str, str]
+_EVERY_PATH: _PathKey = ("", "")
+_IGNORING_CASE = "i"
+_EXACT, _PREFIX, _REGEX = Comparison.EXACT.value, Comparison.PREFIX.value, Comparison.REGEX.value
 
 
 class Coverage(Generic[_T]):
@@ -81,38 +83,49 @@ class Coverage(Generic[_T]):
         self._equal: dict[object, _Earlier[_T]] = {}
         self._prefix_lengths: set[int] = set()
         self._regexes: dict[str, None] = {}
+        self._any_ignores_case = False
 
-    def add(self, match: RouteMatch, tag: _T, scope: Scope = ANYWHERE) -> None:
-        """Put a condition behind all others."""
-        if match.impossible:
-            return
-        path = _plain_path(match.path)
-        key = _key(path)
-        entry = _Earlier(self._count, match, scope, tag)
-        self._count += 1
-        if match.only_path and scope == ANYWHERE:
-            self._bare.setdefault(key, entry)
-        else:
-            self._others.setdefault(key, []).append(entry)
-            self._equal.setdefault((key, _rest(match), scope), entry)
-        if path.comparison is Comparison.PREFIX:
-            self._prefix_lengths.add(len(path.value))
-        elif path.comparison is Comparison.REGEX:
-            self._regexes[path.value] = None
+    def add(self, match: RouteMatch, tag: _T, scope: Scope = ANYWHERE) -> _T | None:
+        """Put a condition behind all others; the tag of the first one that takes all its requests, None if none does.
+
+        One that is covered needs no place: what it covers is covered by the other one as well.
+        """
+        key = _path_key(match.path)
+        found = self._find(key, match, scope)
+        if found is None and not match.impossible:
+            self._put(key, _Earlier(self._count, match, scope, tag))
+            self._count += 1
+        return None if found is None else found.tag
 
     def find(self, match: RouteMatch, scope: Scope = ANYWHERE) -> _T | None:
-        """The tag of the first condition that takes all requests of this one; None if there is none."""
-        path = _plain_path(match.path)
+        """The same without putting it anywhere."""
+        found = self._find(_path_key(match.path), match, scope)
+        return None if found is None else found.tag
+
+    def _put(self, key: _PathKey, entry: _Earlier[_T]) -> None:
+        if _is_bare(entry.match, entry.scope):
+            self._bare[key] = entry
+        else:
+            self._others.setdefault(key, []).append(entry)
+            self._equal[key, _rest(entry.match), entry.scope] = entry
+        kind, text = key
+        if kind.startswith(_PREFIX):
+            self._prefix_lengths.add(len(text))
+        elif kind == _REGEX:
+            self._regexes[text] = None
+        self._any_ignores_case = self._any_ignores_case or kind.endswith(_IGNORING_CASE)
+
+    def _find(self, key: _PathKey, match: RouteMatch, scope: Scope) -> _Earlier[_T] | None:
         found: _Earlier[_T] | None = None
         # What has nothing but a path is covered by nothing else.
-        bare = match.only_path and scope == ANYWHERE
+        bare = _is_bare(match, scope)
         if not bare:
-            found = self._equal.get((_key(path), _rest(match), scope))
-        for key in self._candidates(path):
-            found = _first(found, self._bare.get(key))
+            found = self._equal.get((key, _rest(match), scope))
+        for candidate in self._candidates(*key):
+            found = _first(found, self._bare.get(candidate))
             if not bare:
-                found = _first(found, self._among_others(key, match, scope))
-        return None if found is None else found.tag
+                found = _first(found, self._among_others(candidate, match, scope))
+        return found
 
     def _among_others(self, key: _PathKey, match: RouteMatch, scope: Scope) -> _Earlier[_T] | None:
         for entry in self._others.get(key, ()):
@@ -122,37 +135,37 @@ class Coverage(Generic[_T]):
                 return entry
         return None
 
-    def _candidates(self, path: PathMatch) -> Iterator[_PathKey]:
+    def _candidates(self, kind: str, text: str) -> Iterator[_PathKey]:
         """The keys of all path conditions that cover one."""
-        yield _key(_EVERY_PATH)
-        if path.comparison is Comparison.REGEX:
-            yield _key(path)
+        yield _EVERY_PATH
+        if kind == _REGEX:
+            yield kind, text
+        if not kind or kind == _REGEX:
             return
-        if path.comparison is Comparison.PRESENT:
-            return
-        text = path.value
+        exact = kind.startswith(_EXACT)
         # What ignores case covers both; what does not covers only texts without letters of which case is ignored.
-        foldings = [True] if path.ignore_case and text.lower() != text.upper() else [True, False]
-        if path.comparison is Comparison.EXACT:
-            for ignore_case in foldings:
-                yield _key(PathMatch(Comparison.EXACT, text, ignore_case))
-        for length in self._prefix_lengths:
-            if length <= len(text):
-                for ignore_case in foldings:
-                    yield _key(PathMatch(Comparison.PREFIX, text[:length], ignore_case))
-                if length > _USUAL and not self._budget.spend():
-                    return
-        if path.comparison is Comparison.EXACT and not path.ignore_case:
+        folded = text.lower() if self._any_ignores_case else None
+        plain = None if kind.endswith(_IGNORING_CASE) and text != text.upper() else text
+        for suffix, searched in (("", plain), (_IGNORING_CASE, folded)):
+            if searched is not None:
+                if exact:
+                    yield _EXACT + suffix, searched
+                for length in self._prefix_lengths:
+                    if length <= len(searched):
+                        yield _PREFIX + suffix, searched[:length]
+                        if length > _USUAL and not self._budget.spend():
+                            return
+        if kind == _EXACT:
             for regex in self._regexes:
                 if not self._budget.spend(10):
                     return
                 if _matches(regex, text):
-                    yield _key(PathMatch(Comparison.REGEX, regex))
+                    yield _REGEX, regex
 
 
-def text_covers(text: TextMatch, other: TextMatch) -> bool:
-    """True if every text that meets ``other`` meets ``text``."""
-    text, other = _plain_text(text), _plain_text(other)
+def text_covers(wider: TextMatch, narrower: TextMatch) -> bool:
+    """True if every text that meets ``narrower`` meets ``wider``."""
+    text, other = _plain_text(wider), _plain_text(narrower)
     if text in _ANYTHING or text == other:
         return True
     if other.comparison is Comparison.PRESENT:
@@ -204,21 +217,21 @@ def _is_asked(wanted: QueryMatch, given: Iterable[QueryMatch]) -> bool:
     return any(it.name == wanted.name and text_covers(wanted.text, it.text) for it in given)
 
 
-def _key(path: PathMatch) -> _PathKey:
-    return (path.comparison, path.value.lower() if path.ignore_case else path.value, path.ignore_case)
+def _is_bare(match: RouteMatch, scope: Scope) -> bool:
+    return match.only_path and (scope is ANYWHERE or scope == ANYWHERE)
 
 
-def _plain_path(path: PathMatch) -> PathMatch:
-    text = _plain_text(TextMatch(path.comparison, path.value))
-    if text.comparison is Comparison.PREFIX and text.value in ("", "/"):
+def _path_key(path: PathMatch) -> _PathKey:
+    """Equal for conditions that hold for the same paths, as far as that is easily said."""
+    text = _plain_text(path)
+    if text.comparison is Comparison.PRESENT or (text.comparison is Comparison.PREFIX and text.value in ("", "/")):
         return _EVERY_PATH
-    if text.comparison is Comparison.PRESENT:
-        return _EVERY_PATH
-    ignore_case = path.ignore_case and path.comparison is not Comparison.REGEX
-    return PathMatch(text.comparison, text.value, ignore_case)
+    if path.ignore_case and path.comparison is not Comparison.REGEX:
+        return text.comparison.value + _IGNORING_CASE, text.value.lower()
+    return text.comparison.value, text.value
 
 
-def _plain_text(text: TextMatch) -> TextMatch:
+def _plain_text(text: TextMatch | PathMatch) -> TextMatch | PathMatch:
     """The same condition without a regular expression where none is needed."""
     if text.comparison is not Comparison.REGEX:
         return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from meshproxy.config.effects.compiled import Compiled
-from meshproxy.config.effects.covering import Budget, Coverage, Scope
+from meshproxy.config.effects.covering import ANYWHERE, Budget, Coverage, Scope
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_route import HttpRoute
@@ -41,20 +41,15 @@ def _warn_within(service: VirtualService, budget: Budget, said: set[Location], f
     coverage: Coverage[Location] = Coverage(budget)
     for route in service.http:
         if not route.matches:
-            earlier = coverage.find(RouteMatch())
+            earlier = _placed(coverage, route, RouteMatch(), route.location, ANYWHERE)
             if earlier is not None:
                 _warn_of_route(route, [earlier], said, findings)
-            if route.delegate is None:  # else its delegate need not take everything
-                coverage.add(RouteMatch(), route.location)
             continue
         covered: list[tuple[Match, Location]] = []
         for match in route.matches:
-            condition, scope = match.compiled(), _scope(match)
-            earlier = coverage.find(condition, scope)
+            earlier = _placed(coverage, route, match.compiled(), match.location, _scope(match))
             if earlier is not None:
                 covered.append((match, earlier))
-            if route.delegate is None:
-                coverage.add(condition, match.location, scope)
         if len(covered) == len(route.matches):
             _warn_of_route(route, [earlier for _, earlier in covered], said, findings)
             continue
@@ -62,6 +57,15 @@ def _warn_within(service: VirtualService, budget: Budget, said: set[Location], f
             said.add(match.location)
             message = "this match has no effect: an earlier one takes all of its requests"
             findings.warning(match.location, message, f"see {earlier}", _ONE_MATCH)
+
+
+def _placed(
+    coverage: Coverage[Location], route: HttpRoute, condition: RouteMatch, place: Location, scope: Scope
+) -> Location | None:
+    """What takes all requests of a condition of a route, which is put behind the others."""
+    if route.delegate is not None:  # its delegate need not take everything
+        return coverage.find(condition, scope)
+    return coverage.add(condition, place, scope)
 
 
 def _warn_of_route(route: HttpRoute, earlier: list[Location], said: set[Location], findings: Findings) -> None:
@@ -73,6 +77,8 @@ def _warn_of_route(route: HttpRoute, earlier: list[Location], said: set[Location
 
 
 def _scope(match: Match) -> Scope:
+    if match.port is None and match.gateways is None and not match.source_labels and not match.source_namespace:
+        return ANYWHERE
     labels = frozenset(match.source_labels.items())
     return Scope(match.port, match.gateways, labels, match.source_namespace)
 
@@ -94,8 +100,7 @@ def _warn_across(
         return
     coverage: Coverage[Route] = Coverage(budget)
     for route, owner in routes:
-        earlier = coverage.find(route.match)
-        coverage.add(route.match, route)
+        earlier = coverage.add(route.match, route)
         if earlier is None or earlier.location is None or route.location in said or owner is None:
             continue
         winner = owners.get(earlier.location)
