@@ -17,6 +17,7 @@ from meshproxy.hashing import MASK, xxh64
 from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
+from meshproxy.strategies.distinct import distinct
 
 TABLE_SIZE = 65537
 LARGEST_TABLE = 5_000_010
@@ -105,18 +106,9 @@ class Maglev:
 
     def candidates(self, hash: int) -> Iterator[Endpoint]:
         """See ``ILoadBalancer``. Endpoints without a slot in a small table come last."""
-        seen: dict[Endpoint, None] = {}
         # The attempts up to a power of two visit that many neighbouring hashes, so all slots are seen by then.
-        for attempt in range((1 << self._size.bit_length()) + 1):
-            if len(seen) == len(self._endpoints):
-                return
-            endpoint = self.pick(hash, attempt)
-            if endpoint is not None and endpoint not in seen:
-                seen[endpoint] = None
-                yield endpoint
-        for endpoint in self._endpoints:
-            if endpoint not in seen:
-                yield endpoint
+        attempts = range((1 << self._size.bit_length()) + 1)
+        return distinct((self.pick(hash, attempt) for attempt in attempts), self._endpoints)
 
     def describe(self) -> Mapping[str, object]:
         """See ``IDescribes``: the size of the table, and the fewest and most slots of an endpoint."""

@@ -20,6 +20,7 @@ from meshproxy.hashing import murmur2, xxh64
 from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
+from meshproxy.strategies.distinct import distinct
 
 MINIMUM_SIZE = 1024
 MAXIMUM_SIZE = 8_388_608
@@ -115,15 +116,7 @@ class RingHash:
         """See ``ILoadBalancer``. Endpoints without an entry on a small ring come last."""
         entries = len(self._hashes)
         start = bisect_left(self._hashes, hash)
-        seen: dict[Endpoint, None] = {}
-        for step in range(entries):
-            endpoint = self._owners[(start + step) % entries]
-            if endpoint is not None and endpoint not in seen:
-                seen[endpoint] = None
-                yield endpoint
-        for endpoint in self._endpoints:
-            if endpoint not in seen:
-                yield endpoint
+        return distinct((self._owners[(start + step) % entries] for step in range(entries)), self._endpoints)
 
     def describe(self) -> Mapping[str, object]:
         """See ``IDescribes``: the size aimed at, and the fewest and most entries of an endpoint."""
