@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -45,7 +46,10 @@ class DemoTestCase(ProcessTestCase):
 
 class ProcessesTests(DemoTestCase):
     def demo(self, port: int) -> Process:
-        return self.start(sys.executable, "-m", "meshproxy.demo", "--port", str(port), "--admin", "off")
+        # Killed, it cannot remove its temporary files.
+        temporary = f"TMPDIR={self.enterContext(TemporaryDirectory())}"
+        command = (sys.executable, "-m", "meshproxy.demo", "--port", str(port), "--admin", "off")
+        return self.start("env", temporary, *command)
 
     def children(self, process: Process) -> list[int]:
         pid = process.popen.pid
