@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -64,6 +65,10 @@ class Asking(ClientFactory):
 
 
 class UnixTests(TestCase):
+    def path(self) -> str:
+        """Where a socket may be. Not in trial's folder, which may lie deep: a socket's path has at most 107 bytes."""
+        return self.enterContext(TemporaryDirectory()) + "/s"
+
     def listen(self, path: str) -> None:
         from twisted.internet import reactor
 
@@ -77,9 +82,7 @@ class UnixTests(TestCase):
         """Bytes go through a UNIX socket, by path or by name in the abstract namespace, more of them than it holds."""
         from twisted.internet import reactor
 
-        folder = os.path.relpath(self.mktemp())
-        os.mkdir(folder)
-        path = os.path.abspath(f"{folder}/s")
+        path = self.path()
         name = f"meshproxy-test-{os.getpid()}"
         for listening, address in ((path, path), (f"\0{name}", f"@{name}")):
             self.listen(listening)
@@ -96,7 +99,7 @@ class UnixTests(TestCase):
         from twisted.internet import reactor
 
         asking = Asking(b"")
-        connect(reactor, os.path.abspath(self.mktemp()), 0, asking, 5)
+        connect(reactor, self.path(), 0, asking, 5)
         yield self.assertFailure(asking.done, ConnectError)
 
 
