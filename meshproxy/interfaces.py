@@ -157,7 +157,7 @@ class ILoadBalancerFactory(Interface):
         """The builder that the field's value describes; ``config`` is None for a balancer named without settings."""
 
 
-# Optional interfaces of load balancers.
+# Optional interfaces of strategies.
 
 
 class IObservesLoad(Interface):
@@ -179,6 +179,20 @@ class IContinues(Interface):
 
     def continue_from(previous: ILoadBalancer) -> None:
         """Take over the phase of the balancer that this one replaces, if it is of the same kind."""
+
+
+class ILocatesHash(Interface):
+    """A load balancer with a table, who can say where in it a hash falls."""
+
+    def locate(hash: int) -> Mapping[str, object]:
+        """The place as JSON-like values, such as ``{"slot": 811, "of": 65537}``. Changes no state."""
+
+
+class IShowsKey(Interface):
+    """A hash key that can show to people what it hashes."""
+
+    def key_text(request: IRequest) -> bytes | None:
+        """The text of which ``evaluate`` returns the hash for this request; None where it returns None. Pure."""
 
 
 class IDescribes(Interface):

@@ -109,6 +109,19 @@ class Listener:
         return (self.bind, self.port)
 
 
+@frozen
+class PolicyOrigin:
+    """Where a cluster's load balancer comes from.
+
+    ``strategy`` is its name. ``source`` is the object and its level in words, empty where nobody said anything and the
+    default holds; ``location`` is then None.
+    """
+
+    strategy: str
+    source: str = ""
+    location: Location | None = None
+
+
 @frozen(eq=False)
 class MeshSettings:
     """What Istio keeps in MeshConfig, from a ``Mesh`` document. None: not said there.
@@ -126,7 +139,7 @@ class Snapshot:
     """One immutable compiled configuration.
 
     ``digest`` is that of the files it was read from; ``warnings`` are what the load found, none of them an error;
-    ``documents`` is how many there were in the files.
+    ``documents`` is how many there were in the files; ``origins`` tells of clusters by their names.
     """
 
     listeners: tuple[Listener, ...]
@@ -135,6 +148,7 @@ class Snapshot:
     digest: str = ""
     warnings: tuple[Diagnostic, ...] = ()
     documents: int = 0
+    origins: Mapping[str, PolicyOrigin] = field(factory=dict)
 
 
 @frozen

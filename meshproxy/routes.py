@@ -196,12 +196,21 @@ class CorsPolicy:
     forward_unmatched: bool = True
 
 
+@frozen
+class KeyOrigin:
+    """The field of a ``consistentHash`` that a hash key was made from: its name and its place."""
+
+    name: str
+    location: Location
+
+
 @frozen(eq=False)
 class Forward:
     """Send the request to one of the destinations.
 
     ``destinations`` has at least one entry; with several, each has a weight above 0 and is drawn at random by weight.
-    ``timeout`` spans all tries; None: no limit. ``retries`` None: a single try.
+    ``key_origins`` has one entry for each of ``hash_policy``. ``timeout`` spans all tries; None: no limit. ``retries``
+    None: a single try.
     """
 
     destinations: tuple[WeightedDestination, ...]
@@ -210,6 +219,7 @@ class Forward:
     timeout: float | None = None
     mirrors: tuple[Mirror, ...] = ()
     cors: CorsPolicy | None = None
+    key_origins: tuple[KeyOrigin, ...] = ()
 
 
 @frozen

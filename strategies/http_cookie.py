@@ -17,7 +17,7 @@ from attrs import field, frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import xxh64
-from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 from meshproxy.strategies.settings import name, text
 
 _SPACE = ord(" ")
@@ -25,7 +25,7 @@ _SEMICOLON = ord(";")
 _QUOTE = b'"'
 
 
-@implementer(IHashKey)
+@implementer(IHashKey, IShowsKey)
 @frozen
 class CookieKey:
     """``ttl`` None: a missing cookie is not made up for. 0 makes one for the browser's session.
@@ -68,8 +68,12 @@ class CookieKey:
             return HashKey(xxh64(value))
         if self.ttl is None:
             return None
-        value = b"%016x" % xxh64(request.remote + request.local)
+        value = _generated(request)
         return HashKey(xxh64(value), self.set_cookie(value))
+
+    def key_text(self, request: IRequest) -> bytes | None:
+        """See ``IShowsKey``: the cookie's value, or that of the cookie which the client gets."""
+        return self.lookup(request.header_values(b"cookie")) or (None if self.ttl is None else _generated(request))
 
     def lookup(self, lines: Iterable[bytes]) -> bytes | None:
         """The cookie's value in the ``Cookie`` lines of a request; None if no line has it."""
@@ -90,6 +94,10 @@ class CookieKey:
     def set_cookie(self, value: bytes) -> bytes:
         """The ``Set-Cookie`` value that gives a client this cookie."""
         return self._line_start + value + self._line_end
+
+
+def _generated(request: IRequest) -> bytes:
+    return b"%016x" % xxh64(request.remote + request.local)
 
 
 def from_config(config: IConfig) -> CookieKey:

@@ -11,11 +11,11 @@ from attrs import field, frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import chain, xxh64
-from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 from meshproxy.strategies.settings import name
 
 
-@implementer(IHashKey)
+@implementer(IHashKey, IShowsKey)
 @frozen
 class HeaderKey:
     """``header`` is a name in any case; ``host``, ``:authority``, ``:path``, ``:method`` and ``:scheme`` work too."""
@@ -34,6 +34,11 @@ class HeaderKey:
         if not values:
             return None
         return HashKey(xxh64(values[0]) if len(values) == 1 else chain(sorted(values)))
+
+    def key_text(self, request: IRequest) -> bytes | None:
+        """See ``IShowsKey``: the values in the order in which they are hashed."""
+        values = request.header_values(self._name)
+        return b", ".join(sorted(values)) if values else None
 
 
 def from_config(config: IConfig) -> HeaderKey:

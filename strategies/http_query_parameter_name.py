@@ -11,11 +11,11 @@ from attrs import field, frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import xxh64
-from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 from meshproxy.strategies.settings import name
 
 
-@implementer(IHashKey)
+@implementer(IHashKey, IShowsKey)
 @frozen
 class QueryParameterKey:
     """``parameter`` is compared byte by byte."""
@@ -30,13 +30,18 @@ class QueryParameterKey:
 
     def evaluate(self, request: IRequest) -> HashKey | None:
         """See ``IHashKey``."""
+        value = self.key_text(request)
+        return None if value is None else HashKey(xxh64(value))
+
+    def key_text(self, request: IRequest) -> bytes | None:
+        """See ``IShowsKey``: the parameter's value, undecoded."""
         name = self._name
         path = request.path
         if name in path:  # most requests that lack the parameter end here
             for piece in path.partition(b"?")[2].split(b"&"):
                 found, _, value = piece.partition(b"=")
                 if found == name:
-                    return HashKey(xxh64(value))
+                    return value
         return None
 
 

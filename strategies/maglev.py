@@ -14,7 +14,14 @@ from attrs import frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import MASK, xxh64
-from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
+from meshproxy.interfaces import (
+    IConfig,
+    IDescribes,
+    ILoadBalancer,
+    ILoadBalancerBuilder,
+    ILocatesHash,
+    IWeighsLocalities,
+)
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 from meshproxy.strategies.distinct import distinct
@@ -78,7 +85,7 @@ def _turn_to_reach(target: float, share: float) -> int:
     return turn
 
 
-@implementer(ILoadBalancer, IDescribes)
+@implementer(ILoadBalancer, IDescribes, ILocatesHash)
 class Maglev:
     """A load balancer on a Maglev table."""
 
@@ -109,6 +116,10 @@ class Maglev:
         # The attempts up to a power of two visit that many neighbouring hashes, so all slots are seen by then.
         attempts = range((1 << self._size.bit_length()) + 1)
         return distinct((self.pick(hash, attempt) for attempt in attempts), self._endpoints)
+
+    def locate(self, hash: int) -> Mapping[str, object]:
+        """See ``ILocatesHash``: the slot, from 0, of how many."""
+        return {"slot": hash % self._size, "of": self._size}
 
     def describe(self) -> Mapping[str, object]:
         """See ``IDescribes``: the size of the table, and the fewest and most slots of an endpoint."""

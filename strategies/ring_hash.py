@@ -17,7 +17,14 @@ from attrs import frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import murmur2, xxh64
-from meshproxy.interfaces import IConfig, IDescribes, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
+from meshproxy.interfaces import (
+    IConfig,
+    IDescribes,
+    ILoadBalancer,
+    ILoadBalancerBuilder,
+    ILocatesHash,
+    IWeighsLocalities,
+)
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 from meshproxy.strategies.distinct import distinct
@@ -79,7 +86,7 @@ def build_ring(
     return Ring(ceil(scale), [hashes[at] for at in order], [owners[at] for at in order], counts)
 
 
-@implementer(ILoadBalancer, IDescribes)
+@implementer(ILoadBalancer, IDescribes, ILocatesHash)
 class RingHash:
     """A load balancer on a ring."""
 
@@ -117,6 +124,14 @@ class RingHash:
         entries = len(self._hashes)
         start = bisect_left(self._hashes, hash)
         return distinct((self._owners[(start + step) % entries] for step in range(entries)), self._endpoints)
+
+    def locate(self, hash: int) -> Mapping[str, object]:
+        """See ``ILocatesHash``: the entry that owns the hash, from 0, of how many, and the entry's own hash."""
+        entries = len(self._hashes)
+        if not entries:
+            return {}
+        entry = bisect_left(self._hashes, hash) % entries
+        return {"entry": entry, "of": entries, "entry_hash": f"{self._hashes[entry]:016x}"}
 
     def describe(self) -> Mapping[str, object]:
         """See ``IDescribes``: the size aimed at, and the fewest and most entries of an endpoint."""

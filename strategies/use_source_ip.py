@@ -10,10 +10,10 @@ from attrs import frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import xxh64
-from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest
+from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 
 
-@implementer(IHashKey)
+@implementer(IHashKey, IShowsKey)
 @frozen
 class SourceIpKey:
     """Hashes the text of the trusted client address."""
@@ -24,6 +24,10 @@ class SourceIpKey:
         """See ``IHashKey``. None for a peer that has no IP."""
         address = request.source_ip
         return HashKey(xxh64(address)) if address else None
+
+    def key_text(self, request: IRequest) -> bytes | None:
+        """See ``IShowsKey``: the address."""
+        return request.source_ip or None
 
 
 def from_config(config: IConfig) -> SourceIpKey | None:

@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from meshproxy import __version__
-from meshproxy.cli import check
+from meshproxy.cli import check, explain
 
 EX_USAGE = 64
 _EX_PIPE = 141
 _EPILOG = "To serve a configuration: twistd -n meshproxy -c PATH"
+_COMMANDS = {
+    check: "print everything that is wrong with a configuration, and all that has no effect",
+    explain: "tell where a request goes, and why",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character of a file
     try:
-        status = check.run(given, sys.stdin.buffer, sys.stdout, sys.stderr)
+        status: int = given.run(given, sys.stdin.buffer, sys.stdout, sys.stderr)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads has seen enough. Python would complain once more when it closes the stream.
@@ -47,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="meshproxy", description="Looks at configurations of meshproxy.", epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"meshproxy {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    what = "print everything that is wrong with a configuration, and all that has no effect"
-    check.add_arguments(commands.add_parser("check", help=what, description=f"{what[0].upper()}{what[1:]}."))
+    for command, what in _COMMANDS.items():
+        name = command.__name__.rpartition(".")[2]
+        added = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        command.add_arguments(added)
+        added.set_defaults(run=command.run)
     return parser

@@ -26,6 +26,7 @@ from meshproxy.errors import ConfigError, Location
 from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.registry import Registry
+from meshproxy.routes import KeyOrigin
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -49,7 +50,7 @@ _LEGACY_SIZE = "minimumRingSize"
 class Balancing:
     """What a ``loadBalancer`` block says. ``consistent``: it has ``consistentHash``, with or without a key.
 
-    ``locality`` is None where localities do not count.
+    ``locality`` is None where localities do not count. ``key_origin`` is None where there is no ``hash_key``.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Balancing:
     hash_key: IHashKey | None = None
     consistent: bool = False
     locality: LocalitySetting | None = None
+    key_origin: KeyOrigin | None = None
 
 
 class Strategies:
@@ -206,7 +208,10 @@ def _consistent_hash(node: Node, findings: Findings, strategies: Strategies) -> 
         hint = f"name one of {', '.join(strategies.hash_keys)}"
         findings.warning(node.location, f"{node.path} has no hash key: requests go to random endpoints", hint)
     balancing = _hash_balancer(node, found, balancers, findings, strategies)
-    return None if balancing is None else evolve(balancing, hash_key=hash_key, consistent=True, location=node.location)
+    if balancing is None:
+        return None
+    origin = None if hash_key is None else KeyOrigin(keys[0], node.key_location(keys[0]))
+    return evolve(balancing, hash_key=hash_key, consistent=True, location=node.location, key_origin=origin)
 
 
 def _hash_balancer(

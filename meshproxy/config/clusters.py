@@ -22,7 +22,7 @@ from meshproxy.config.service_entry import Resolution
 from meshproxy.config.services import Service, Services
 from meshproxy.config.syntax import canonical_ip
 from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad, IWeighsLocalities
-from meshproxy.model import UNIX_MARKS, Cluster, Endpoint
+from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin
 
 _NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
 _ENCRYPTED = ("HTTPS", "TLS")
@@ -52,7 +52,7 @@ class Clusters:
     """The clusters of a snapshot while it is compiled.
 
     ``broken``: kinds of which objects may be missing. ``locality`` is the proxy's own. ``resolved`` has the
-    destinations that some route uses.
+    destinations that some route uses, ``origins`` says where the load balancers come from.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Clusters:
         previous: Mapping[str, Cluster],
     ) -> None:
         self.clusters: dict[str, Cluster] = {}
+        self.origins: dict[str, PolicyOrigin] = {}
         self.resolved: set[Destination] = set()
         self._services = services
         self._rules = rules
@@ -187,6 +188,7 @@ class Clusters:
         balancing = balancing or self._strategies.default
         if balancing is None:
             return
+        self.origins[name] = _origin(balancing, rule, port, subset)
         timeout = None if pool is None else pool.connect_timeout
         cluster = _Wanted(
             endpoints,
@@ -271,6 +273,14 @@ class Clusters:
 
 def _is_name(endpoint: Endpoint) -> bool:
     return not endpoint.address.startswith(UNIX_MARKS) and canonical_ip(endpoint.address) is None
+
+
+def _origin(balancing: Balancing, rule: MergedRule | None, port: int, subset: Subset | None) -> PolicyOrigin:
+    level = "" if rule is None else rule.balancing_level(port, subset)
+    if rule is None or not level:
+        return PolicyOrigin(balancing.name)
+    owners = " and ".join(str(part.metadata) for part in rule.rules)
+    return PolicyOrigin(balancing.name, f"{level} of {owners}", balancing.location)
 
 
 def _equal(builder: object, other: object) -> bool:

@@ -103,7 +103,7 @@ def _compile(
             findings.warning(None, message)
         else:
             findings.error(None, message)
-    return Snapshot(listeners, clusters.clusters, objects.mesh.settings, documents=count)
+    return Snapshot(listeners, clusters.clusters, objects.mesh.settings, documents=count, origins=clusters.origins)
 
 
 def _objects(

@@ -20,6 +20,7 @@ from meshproxy.routes import (
     Fault,
     Forward,
     HeaderOperations,
+    KeyOrigin,
     Mirror,
     PathMatch,
     Redirect,
@@ -40,6 +41,7 @@ class _Targets:
     destinations: tuple[tuple[RouteDestination, str], ...]
     mirrors: tuple[Mirror, ...]
     hash_policy: tuple[IHashKey, ...]
+    key_origins: tuple[KeyOrigin, ...]
     avoid_previous_hosts: bool
 
 
@@ -98,6 +100,7 @@ class RouteCompiler:
                 http.timeout,
                 targets.mirrors,
                 http.cors,
+                targets.key_origins,
             )
         return forward
 
@@ -105,6 +108,7 @@ class RouteCompiler:
         single = len(http.destinations) == 1
         destinations = []
         hash_policy: list[IHashKey] = []
+        key_origins: list[KeyOrigin] = []
         avoid_previous_hosts = True
         for entry in http.destinations:
             if not single and not entry.weight:
@@ -114,13 +118,14 @@ class RouteCompiler:
             if resolved.key is not None:
                 # Even a consistentHash without a key: it is the block that counts.
                 avoid_previous_hosts = not single
-                if resolved.key.hash_key is not None:
+                if resolved.key.hash_key is not None and resolved.key.key_origin is not None:
                     hash_policy.append(resolved.key.hash_key)
+                    key_origins.append(resolved.key.key_origin)
         mirrors = tuple(
             Mirror(self._clusters.resolve(destination, namespace, port).cluster, share)
             for destination, share in http.mirrored()
         )
-        return _Targets(tuple(destinations), mirrors, tuple(hash_policy), avoid_previous_hosts)
+        return _Targets(tuple(destinations), mirrors, tuple(hash_policy), tuple(key_origins), avoid_previous_hosts)
 
 
 def _weighted(

@@ -43,15 +43,27 @@ class MergedRule:
 
     def effective(self, port: int, subset: Subset | None) -> tuple[Balancing | None, ConnectionPool | None]:
         """The blocks that hold for a cluster; None: the default."""
-        top = self.policy or Policy()
-        top = top.ports.get(port, top)
-        if subset is None or subset.policy is None:
-            return top.balancing, top.connection_pool
-        own = subset.policy
-        if port in own.ports:
-            own = own.ports[port]
-            return own.balancing, own.connection_pool
-        return own.balancing or top.balancing, own.connection_pool or top.connection_pool
+        levels = [policy for _, policy in self._levels(port, subset)]
+        balancing = next((it.balancing for it in levels if it.balancing is not None), None)
+        pool = next((it.connection_pool for it in levels if it.connection_pool is not None), None)
+        return balancing, pool
+
+    def balancing_level(self, port: int, subset: Subset | None) -> str:
+        """The level that a cluster's load balancer comes from, in words; empty for the default."""
+        return next((words for words, policy in self._levels(port, subset) if policy.balancing is not None), "")
+
+    def _levels(self, port: int, subset: Subset | None) -> list[tuple[str, Policy]]:
+        """What counts for a cluster, in words and the narrowest first; of each block the first one holds."""
+        levels = []
+        if subset is not None and subset.policy is not None:
+            own = subset.policy
+            if port in own.ports:
+                return [(f"port {port} of subset {subset.name}", own.ports[port])]
+            levels.append((f"subset {subset.name}", own))
+        if self.policy is not None:
+            at_port = self.policy.ports.get(port)
+            levels.append(("trafficPolicy", self.policy) if at_port is None else (f"port {port}", at_port))
+        return levels
 
     def consistent(self, port: int | None, subset: Subset | None) -> Balancing | None:
         """The ``consistentHash`` that gives a route its hash key. ``port``: what the destination names, if it does."""

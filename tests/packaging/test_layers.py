@@ -20,7 +20,7 @@ LAYERS = (
     ("config", "conditions", "routeindex", "routing", "selection", "priority"),
     ("upstream",),
     ("net", "http"),
-    ("reload", "service", "signals"),
+    ("reload", "service", "signals", "explain"),
     ("admin", "cli", "tap", "demo"),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

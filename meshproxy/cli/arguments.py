@@ -1,0 +1,74 @@
+"""What several commands share: options, and loading the configuration that they are about."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, TextIO, TypeVar
+
+from meshproxy import config
+from meshproxy.cli.identity import check_locality, identity, split_label
+from meshproxy.model import ProxyIdentity, Snapshot
+from meshproxy.registry import Registry
+
+_STANDARD_INPUT = "-"
+_SHOWN_AS = "<stdin>"
+_T = TypeVar("_T")
+
+
+def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say who the gateway is."""
+    parser.add_argument(
+        "--proxy-namespace",
+        default=ProxyIdentity().namespace,
+        metavar="N",
+        type=_not_empty,
+        help="the namespace of the gateway, for exportTo and the like [default: %(default)s]",
+    )
+    parser.add_argument(
+        "--proxy-label",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=_reading(split_label),
+        help="a label of the gateway, for a Gateway's selector; repeatable [default: those of Istio's gateway]",
+    )
+    parser.add_argument(
+        "--proxy-locality",
+        metavar="REGION/ZONE/SUBZONE",
+        type=_reading(check_locality),
+        help="where the gateway is, for localityLbSetting [default: unknown]",
+    )
+
+
+def load(paths: Sequence[str], arguments: argparse.Namespace, registry: Registry, stdin: BinaryIO) -> Snapshot:
+    """The configuration of files, folders and ``-``, for the gateway of ``add_identity_arguments``.
+
+    Raises ``ConfigError``.
+    """
+    proxy = identity(arguments.proxy_namespace, dict(arguments.proxy_label), arguments.proxy_locality or "")
+    piped = stdin if _STANDARD_INPUT in paths else None
+    sources = config.read([path for path in paths if path != _STANDARD_INPUT], piped, _SHOWN_AS)
+    return config.load(sources, registry, proxy)
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Whether colours show on a stream and nobody minds them."""
+    return stream.isatty() and "NO_COLOR" not in os.environ
+
+
+def _reading(read: Callable[[str], _T]) -> Callable[[str], _T]:
+    def converted(text: str) -> _T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+
+    return converted
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text

@@ -1,0 +1,158 @@
+"""What happens to a request at one destination of its route: keys, hash, place in the table, endpoint, retries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from meshproxy import selection
+from meshproxy.explain.texts import place, text
+from meshproxy.explain.values import Candidate, Destination, FoundKey, HeaderChange, Policy
+from meshproxy.http.headeroperations import Field
+from meshproxy.interfaces import ILoadBalancer, ILocatesHash, IShowsKey
+from meshproxy.model import Endpoint
+from meshproxy.routes import Forward, HeaderOperations, WeightedDestination
+
+if TYPE_CHECKING:
+    from meshproxy.explain.asked import AskedRequest
+    from meshproxy.http.gateway import Gateway
+    from meshproxy.http.plans import Plan
+    from meshproxy.upstream.hosts import ClusterState
+
+_MOST_CANDIDATES = 1000
+
+
+def explain_destination(
+    gateway: Gateway,
+    request: AskedRequest,
+    plan: Plan,
+    forward: Forward,
+    destination: WeightedDestination,
+    percent: float,
+) -> Destination:
+    """What a request comes to that goes to ``destination``, one of ``forward``'s, of which ``plan`` is made."""
+    choice = plan.choices[destination]
+    changed = request
+    if not choice.plain:
+        changed = request.changed(choice.changes, choice.rewrite, plan.expected_timeout)
+    explained = Destination(
+        destination.cluster,
+        percent,
+        request_changes=tuple(changes(request.fields, changed.fields)),
+        response_changes=tuple(_operations(destination.response_headers)),
+    )
+    state = gateway.upstreams.clusters.get(destination.cluster)
+    if state is None:
+        return evolve(explained, why="there is no such cluster: 503, flag NC")
+    snapshot = gateway.snapshot
+    origin = None if snapshot is None else snapshot.origins.get(destination.cluster)
+    if origin is not None:
+        explained = evolve(explained, policy=Policy(origin.strategy, origin.source, place(origin.location)))
+    try:
+        return _chosen(changed, plan, forward, state, explained)
+    except Exception as error:  # noqa: BLE001 - a strategy that fails here fails on requests too
+        return evolve(explained, why=f"the strategy failed: {type(error).__name__}: {error}; 500")
+
+
+def _chosen(
+    request: AskedRequest, plan: Plan, forward: Forward, state: ClusterState, explained: Destination
+) -> Destination:
+    balancer = state.cluster.balancer
+    key_hash = None
+    keys: tuple[FoundKey, ...] = ()
+    if balancer.uses_hash and plan.hash_policy:
+        key_hash, _ = selection.evaluate(plan.hash_policy, request)
+        keys = tuple(_keys(forward, request))
+    explained = evolve(explained, keys=keys)
+    if not state.cluster.endpoints:
+        found_later = " that is known yet: names are looked up while serving" if state.cluster.targets else ""
+        return evolve(explained, why=f"the cluster has no endpoint{found_later}; 503, flag UH")
+    why = _why_drawn(balancer, keys)
+    if key_hash is None or why:
+        return evolve(explained, drawn=True, why=why, candidates=tuple(_candidates(state.cluster.endpoints)))
+    locates = ILocatesHash(balancer, None)
+    order = list(balancer.candidates(key_hash))
+    tries = _tries(state, plan, key_hash)
+    return evolve(
+        explained,
+        hash=f"{key_hash:016x}",
+        at={} if locates is None else dict(locates.locate(key_hash)),
+        endpoint=tries[0].key if tries else None,
+        candidates=tuple(_candidates(order)),
+        retries=tuple(endpoint.key for endpoint in tries[1:]),
+    )
+
+
+def _why_drawn(balancer: ILoadBalancer, keys: Sequence[FoundKey]) -> str:
+    """Why the request alone does not tell the endpoint; empty where it does."""
+    if not balancer.uses_hash:
+        return "this strategy looks at no request"
+    if not keys:
+        return "the route has no hash key"
+    if any(key.set_cookie is not None for key in keys):
+        return "the client gets a cookie, whose value is made of the addresses of its connection"
+    if all(key.hash is None for key in keys):
+        return "no hash key was found in the request"
+    return ""
+
+
+def _tries(state: ClusterState, plan: Plan, key_hash: int) -> list[Endpoint]:
+    """The endpoints of the first try and of each retry, if all before it failed."""
+    attempts = 0 if plan.retrying is None else plan.retrying.attempts
+    tried: list[Endpoint] = []
+    for _ in range(attempts + 1):
+        avoided = tried if plan.avoid_previous_hosts else ()
+        endpoint = selection.choose(state.cluster.balancer, key_hash, avoided, active=state.active)
+        if endpoint is None:
+            break
+        tried.append(endpoint)
+    return tried
+
+
+def _keys(forward: Forward, request: AskedRequest) -> Iterable[FoundKey]:
+    ended = False
+    for key, origin in zip(forward.hash_policy, forward.key_origins, strict=True):
+        found = FoundKey(origin.name, place(origin.location), skipped=ended)
+        if ended:
+            yield found
+            continue
+        evaluated = key.evaluate(request)
+        if evaluated is not None:
+            if evaluated.set_cookie is not None:
+                # Its value is that of the addresses that were made up here.
+                found = evolve(found, set_cookie=text(evaluated.set_cookie).partition("=")[0])
+            else:
+                shows = IShowsKey(key, None)
+                shown = None if shows is None else shows.key_text(request)
+                found = evolve(found, value=None if shown is None else text(shown), hash=f"{evaluated.hash:016x}")
+            ended = key.terminal
+        yield found
+
+
+def _candidates(endpoints: Sequence[Endpoint]) -> Iterable[Candidate]:
+    for endpoint in endpoints[:_MOST_CANDIDATES]:
+        yield Candidate(endpoint.key, locality=endpoint.locality)
+
+
+def changes(before: Iterable[Field], after: Iterable[Field]) -> Iterable[HeaderChange]:
+    """The fields that differ, in the order in which they come; lines of one name are taken together."""
+    old, new = _by_name(before), _by_name(after)
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            yield HeaderChange(text(name), old.get(name), new.get(name))
+
+
+def _by_name(fields: Iterable[Field]) -> dict[bytes, str]:
+    found: dict[bytes, str] = {}
+    for name, value in fields:
+        found[name] = f"{found[name]}, {text(value)}" if name in found else text(value)
+    return found
+
+
+def _operations(levels: Iterable[HeaderOperations]) -> Iterable[str]:
+    for level in levels:
+        yield from (f"remove {text(name)}" for name in level.remove)
+        yield from (f"set {text(name)}: {value}" for name, value in level.set)
+        yield from (f"add {text(name)}: {value}" for name, value in level.add)

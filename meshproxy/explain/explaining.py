@@ -1,0 +1,198 @@
+"""From a request to its explanation: each decision of the data path in its order.
+
+Source: the same order as ``http.exchange``: listener, head, virtual host, route, fault, answer or destination, hash
+keys, endpoint. What is random is told with its shares instead of being drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from meshproxy.conditions import explain_routes
+from meshproxy.config.diagnostics import suggest
+from meshproxy.explain.asked import Asked, AskedRequest, read_asked, socket_address
+from meshproxy.explain.destinations import explain_destination
+from meshproxy.explain.texts import place, text, texts
+from meshproxy.explain.values import (
+    Answer,
+    Explanation,
+    FaultShare,
+    Forwarding,
+    SeenListener,
+    SeenRequest,
+    TriedRoute,
+)
+from meshproxy.http import filters, rewriting
+from meshproxy.http.localreply import content_fields
+from meshproxy.http.requesthead import Refused
+from meshproxy.model import Listener
+from meshproxy.routes import ALWAYS, Fault, Forward, Redirect, Route, VirtualHost
+from meshproxy.routing import RouteTable, host_of
+
+if TYPE_CHECKING:
+    from meshproxy.http.gateway import Gateway
+    from meshproxy.http.plans import Plan
+
+_ANY_ADDRESS = "0.0.0.0"
+_EXACT, _WILDCARD, _ANY, _NONE = "exact", "wildcard", "any", "none"
+
+
+def explain(gateway: Gateway, asked: Asked, live: bool = False) -> Explanation:
+    """What ``gateway`` does with a request, and why; ``live``: it is one that serves, so its state counts.
+
+    Raises ``ValueError`` where the gateway has no listener for the port that is asked about.
+    """
+    listener = _listener(gateway, asked)
+    local = socket_address(listener.bind or _ANY_ADDRESS, listener.port)
+    seen = SeenRequest(asked.method, asked.scheme, asked.authority, asked.target, asked.address)
+    explanation = Explanation(seen, SeenListener(listener.bind, listener.port, place(listener.location)), live=live)
+    try:
+        request = read_asked(gateway, asked, local)
+    except Refused as refusal:
+        answer = Answer(
+            refusal.status,
+            text(refusal.details),
+            "DPE" if refusal.body else "",
+            body=text(refusal.body),
+            reason="the gateway does not take this for a request that it may pass on",
+        )
+        return evolve(explanation, answer=answer)
+    seen = SeenRequest(
+        text(request.method),
+        text(request.scheme),
+        text(request.authority),
+        text(request.path),
+        text(request.source_ip),
+        normalized=text(request.path) != asked.target.partition("#")[0],
+    )
+    return _routed(gateway, listener, request, evolve(explanation, request=seen))
+
+
+def _listener(gateway: Gateway, asked: Asked) -> Listener:
+    snapshot = gateway.snapshot
+    listeners = () if snapshot is None else snapshot.listeners
+    port = asked.gateway_port
+    found = [listener for listener in listeners if port is None or listener.port == port]
+    if len(found) > 1:
+        # Several addresses of one port: what is bound to all of them is the likeliest.
+        found.sort(key=lambda listener: listener.bind not in ("", _ANY_ADDRESS, "::"))
+        if port is None and len({listener.port for listener in found}) > 1:
+            found = []
+    if found:
+        return found[0]
+    ports = ", ".join(str(listener.port) for listener in listeners) or "none"
+    what = "the URL does not name one" if port is None else f"there is none for {port}"
+    raise ValueError(f"the configuration has listeners for these ports: {ports}; {what}")
+
+
+def _routed(gateway: Gateway, listener: Listener, request: AskedRequest, explanation: Explanation) -> Explanation:
+    table = listener.routes
+    virtual_host = table.virtual_host(request.authority) if isinstance(table, RouteTable) else None
+    if virtual_host is None:
+        reason = f"no virtual host is for {text(host_of(request.authority))}"
+        answer = Answer(404, "route_not_found", "NR", reason=reason)
+        return evolve(explanation, answer=answer, hint=_near(table, request))
+    explanation = evolve(explanation, virtual_host=virtual_host.host, virtual_host_by=_found_by(virtual_host))
+    outcomes = explain_routes(virtual_host, request)
+    at = next((number for number, outcome in enumerate(outcomes) if outcome.matches), None)
+    tried = outcomes if at is None else outcomes[: at + 1]
+    routes = tuple(
+        TriedRoute(number, outcome.route.name, place(outcome.route.location), outcome.held, outcome.failed)
+        for number, outcome in enumerate(tried, 1)
+    )
+    explanation = evolve(explanation, routes=routes, routes_left=len(outcomes) - len(tried))
+    if at is None:
+        reason = "no route of this virtual host matches, and no other virtual host is looked at"
+        return evolve(explanation, answer=Answer(404, "route_not_found", "NR", reason=reason))
+    route = outcomes[at].route
+    explanation = evolve(explanation, faults=tuple(_faults(route.fault)))
+    return _acted(gateway, request, route, explanation)
+
+
+def _acted(gateway: Gateway, request: AskedRequest, route: Route, explanation: Explanation) -> Explanation:
+    plan = gateway.plans[route]
+    request.route_name = plan.name
+    action = route.action
+    if not isinstance(action, Forward):
+        return evolve(explanation, answer=_own_answer(plan, request))
+    cors, preflight = _cors(plan, request)
+    if preflight is not None:
+        return evolve(explanation, answer=preflight)
+    total = sum(destination.weight for destination in action.destinations)
+    policy = action.retries
+    attempts = 0 if plan.retrying is None else plan.retrying.attempts
+    words: tuple[str, ...] = ()
+    if policy is not None and attempts:
+        words = (*sorted(policy.conditions), *map(str, sorted(policy.statuses)))
+    forwarding = Forwarding(
+        tuple(
+            explain_destination(gateway, request, plan, action, destination, 100 * destination.weight / total)
+            for destination in action.destinations
+        ),
+        action.timeout or None,
+        attempts,
+        words,
+        (policy.per_try_timeout or None) if policy is not None and attempts else None,
+        tuple((mirror.cluster, 100 * mirror.share / ALWAYS) for mirror in action.mirrors),
+        cors,
+    )
+    return evolve(explanation, forward=forwarding)
+
+
+def _own_answer(plan: Plan, request: AskedRequest) -> Answer:
+    answer = plan.answer
+    assert answer is not None
+    body = b""
+    if isinstance(answer, Redirect):
+        query = request.path[len(request.route_path) :]
+        target = rewriting.location(answer, request.scheme, request.authority, request.route_path, query)
+        fields = [(b"location", target), *content_fields(answer.status, body)]
+    else:
+        body = answer.body or b""
+        fields = content_fields(answer.status, body)
+    if plan.edits is not None:
+        fields = plan.edits.response(fields, request)
+    reason = "the route redirects" if isinstance(answer, Redirect) else "the route answers directly"
+    return Answer(answer.status, "direct_response", "", texts(fields), text(body), reason)
+
+
+def _cors(plan: Plan, request: AskedRequest) -> tuple[str, Answer | None]:
+    """What CORS does to the response, and the answer to a preflight that the gateway gives itself."""
+    cors, origin = plan.cors, filters.origin_of(request.header_values)
+    if cors is None or not origin:
+        return "", None
+    admitted = cors.admits(origin)
+    if filters.is_preflight(request.method, request.header_values) and (admitted or not cors.forward_unmatched):
+        fields = cors.preflight(origin, request.header_values) if admitted else []
+        reason = f"a CORS preflight of {text(origin)}, which the corsPolicy {'admits' if admitted else 'refuses'}"
+        return "", Answer(200, "cors_response", "", texts([*content_fields(200, b""), *fields]), "", reason)
+    return f"origin {text(origin)} is {'admitted' if admitted else 'not admitted'}", None
+
+
+def _faults(fault: Fault | None) -> list[FaultShare]:
+    if fault is None:
+        return []
+    found = []
+    if fault.delay:
+        found.append(FaultShare(f"delay of {fault.delay:g} s", 100 * fault.delay_share / ALWAYS))
+    if fault.abort_status is not None:
+        found.append(FaultShare(f"abort with {fault.abort_status}", 100 * fault.abort_share / ALWAYS))
+    elif fault.abort_grpc_status is not None:
+        found.append(FaultShare(f"abort with gRPC status {fault.abort_grpc_status}", 100 * fault.abort_share / ALWAYS))
+    return found
+
+
+def _found_by(virtual_host: VirtualHost) -> str:
+    if virtual_host.host == "*":
+        return _ANY
+    return _WILDCARD if virtual_host.host.startswith("*") else _EXACT
+
+
+def _near(table: object, request: AskedRequest) -> str:
+    if not isinstance(table, RouteTable):
+        return ""
+    hosts = [virtual_host.host for virtual_host in table.virtual_hosts]
+    near = suggest(text(host_of(request.authority)), hosts)
+    return near or (f"there are {', '.join(hosts[:5])}{', ...' if len(hosts) > 5 else ''}" if hosts else "")

@@ -1,0 +1,183 @@
+"""``meshproxy explain``: what it prints, and with which status it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshproxy.cli.main import main
+from tests.config.loading import GATEWAY, SERVICE, istio
+from tests.packaging.checkout import ROOT
+
+CANARY = (
+    GATEWAY
+    + SERVICE
+    + istio(
+        "VirtualService",
+        "vs",
+        """
+hosts: [shop.test]
+gateways: [gw]
+http:
+- name: api
+  match: [{uri: {prefix: /api}, headers: {x-beta: {exact: 'yes'}}}]
+  redirect: {uri: /beta}
+- name: all
+  fault: {abort: {httpStatus: 503, percentage: {value: 1}}}
+  timeout: 2s
+  headers: {request: {set: {x-new: '1'}}, response: {remove: [x-secret]}}
+  mirror: {host: app.test}
+  mirrorPercentage: {value: 50}
+  route:
+  - {destination: {host: app.test, subset: v1}, weight: 90}
+  - {destination: {host: app.test, subset: v2}, weight: 10}
+""",
+    )
+    + istio(
+        "DestinationRule",
+        "rule",
+        """
+host: app.test
+trafficPolicy: {loadBalancer: {simple: RANDOM}}
+subsets:
+- name: v1
+  labels: {version: v1}
+  trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user, maglev: {tableSize: 17}}}}
+- {name: v2, labels: {version: v2}}
+""",
+    )
+)
+
+
+class ExplainTestCase(SynchronousTestCase):
+    def explain(self, *arguments: str) -> tuple[int, str, str]:
+        """The exit status, standard output and standard error of ``meshproxy explain``."""
+        stdout, stderr = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", stdout)
+        self.patch(sys, "stderr", stderr)
+        try:
+            status = main(["explain", *arguments])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return status, stdout.getvalue(), stderr.getvalue()
+
+    def canary(self, *arguments: str) -> tuple[int, str, str]:
+        path = Path(self.mktemp())
+        path.write_text(CANARY)
+        self.name = str(path)
+        return self.explain("-c", self.name, *arguments)
+
+
+class TextTests(ExplainTestCase):
+    def test_session(self) -> None:
+        """A sticky session of the sample mesh, from the listener to the retries."""
+        folder = str(ROOT / "examples" / "scenario-zero")
+        status, text, errors = self.explain("-c", folder, "http://test.com/a/../x", "-H", "Cookie: ISTIOID=abc")
+        self.assertEqual((status, errors), (0, ""))
+        for line in (
+            "request       GET http://test.com/x\n",
+            "from 127.0.0.1, path normalized\n",
+            "virtual host  test.com (found by its exact name)\n",
+            'route         + 1: path starts with "/"',
+            "cluster       outbound|8080||test2-bwce-srv.default.svc.cluster.local\n",
+            "strategy    ringHash (trafficPolicy of DestinationRule default/default-sticky-dr)  ",
+            '  key         httpCookie "abc" ',
+            "  hash        44bc2cf5ad770999, entry 303 of 1026",
+            "  endpoint    127.0.0.1:9002\n",
+            "  behind it   127.0.0.1:9003\n              127.0.0.1:9001\n",
+        ):
+            self.assertIn(line, text)
+
+    def test_cookie_to_come(self) -> None:
+        """Without the cookie it says that the client gets one, and names no endpoint that is only a guess."""
+        folder = str(ROOT / "examples" / "scenario-zero")
+        status, text, _ = self.explain("-c", folder, "http://test.com/")
+        self.assertEqual(status, 0)
+        self.assertIn("httpCookie: absent; the client gets a cookie ISTIOID", text)
+        self.assertIn("endpoint    one of these: the client gets a cookie, whose value", text)
+
+    def test_shares(self) -> None:
+        """Where chance decides, each possibility is told with its share, and the level that its strategy comes from."""
+        status, text, _ = self.canary("http://shop.test/api/x", "-H", "x-user: u")
+        self.assertEqual(status, 0)
+        for line in (
+            'routes        - 1 api: not so: header x-beta is "yes"',
+            "              + 2 all: takes every request",
+            "fault         abort with 503, 1% of the requests\n",
+            "mirror        50% to outbound|80||app.test\n",
+            "cluster       90% to outbound|80|v1|app.test\n",
+            "  request     + x-envoy-expected-rq-timeout-ms: 2000\n  request     + x-new: 1\n",
+            "  response    remove x-secret\n",
+            "  strategy    maglev (subset v1 of DestinationRule default/rule)",
+            '  key         httpHeaderName "u"',
+            "of 17\n",
+            "  endpoint    10.0.0.1:80\n",
+            "cluster       10% to outbound|80|v2|app.test\n",
+            "  strategy    RANDOM (trafficPolicy of DestinationRule default/rule)",
+            "one of these: this strategy looks at no request",
+            "limits        timeout 2 s\n",
+            "              2 retries on ",
+        ):
+            self.assertIn(line, text)
+
+    def test_redirect(self) -> None:
+        """An answer of the gateway's own is shown as the client gets it."""
+        status, text, _ = self.canary("http://shop.test/api/x", "-H", "x-beta: yes")
+        self.assertEqual(status, 0)
+        self.assertIn('+ 1 api: path starts with "/api", header x-beta is "yes"', text)
+        self.assertIn("answer        301 (direct_response)\n              the route redirects\n", text)
+        self.assertIn("location: http://shop.test/beta\n", text)
+        self.assertIn("(1 more, not looked at)", text)
+
+    def test_nowhere(self) -> None:
+        """A request that nothing serves ends with status 1; a host that is nearly right is told."""
+        status, text, _ = self.canary("http://shp.test/")
+        self.assertEqual(status, 1)
+        self.assertIn("virtual host  none; did you mean 'shop.test'?\nanswer        404, flags NR", text)
+
+    def test_refused(self) -> None:
+        """So does one that the gateway does not take for a request."""
+        status, text, _ = self.canary("http://shop.test/%00")
+        self.assertEqual(status, 1)
+        self.assertIn("answer        400 (path_normalization_failed)", text)
+
+    def test_control_characters(self) -> None:
+        """What would act on the terminal is escaped."""
+        status, text, errors = self.canary("http://shop.test/", "-H", "x-user: \x1b[31m")
+        self.assertEqual((status, text), (64, ""))
+        self.assertNotIn("\x1b", errors)
+
+
+class OtherTests(ExplainTestCase):
+    def test_json(self) -> None:
+        """The same for programs."""
+        status, text, _ = self.canary("http://shop.test/", "-H", "x-user: u", "--format", "json")
+        self.assertEqual(status, 0)
+        found = json.loads(text)
+        self.assertEqual(found["version"], 1)
+        first, second = found["forward"]["destinations"]
+        self.assertEqual((first["percent"], first["endpoint"], first["drawn"]), (90, "10.0.0.1:80", False))
+        self.assertEqual((second["percent"], second["endpoint"], second["drawn"]), (10, None, True))
+        self.assertEqual(first["keys"][0]["place"].rpartition(":")[0].rpartition(":")[0], self.name)
+        self.assertEqual([route["number"] for route in found["routes"]], [1, 2])
+
+    def test_port(self) -> None:
+        """A port without a listener is told with those that there are; --port says which one is meant."""
+        status, text, errors = self.canary("http://shop.test:8080/")
+        self.assertEqual((status, text), (1, ""))
+        self.assertIn("listeners for these ports: 80; there is none for 8080", errors)
+        self.assertEqual(self.canary("http://shop.test:8080/", "--port", "80")[0], 0)
+
+    def test_wrong_usage(self) -> None:
+        """Wrong usage is 64, a configuration that does not load is 78, each with a message."""
+        status, _, errors = self.canary("ftp://shop.test/")
+        self.assertEqual(status, 64)
+        self.assertIn("meshproxy explain: 'ftp://shop.test/' is no http://", errors)
+        self.assertEqual(self.explain("http://shop.test/")[0], 64)
+        status, _, errors = self.explain("-c", "/nowhere", "http://shop.test/")
+        self.assertEqual(status, 78)
+        self.assertIn("/nowhere", errors)
