@@ -17,6 +17,18 @@ _SHOWN_AS = "<stdin>"
 _T = TypeVar("_T")
 
 
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    """The option that names the configuration."""
+    parser.add_argument(
+        "-c",
+        "--config",
+        action="append",
+        required=True,
+        metavar="PATH",
+        help="a file or folder of YAML, or - for standard input; repeatable",
+    )
+
+
 def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say who the gateway is."""
     parser.add_argument(
@@ -51,6 +63,13 @@ def load(paths: Sequence[str], arguments: argparse.Namespace, registry: Registry
     piped = stdin if _STANDARD_INPUT in paths else None
     sources = config.read([path for path in paths if path != _STANDARD_INPUT], piped, _SHOWN_AS)
     return config.load(sources, registry, proxy)
+
+
+def reason(error: Exception) -> str:
+    """An error in words, with the file that it is about."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def wants_color(stream: TextIO) -> bool:

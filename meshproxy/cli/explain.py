@@ -8,7 +8,7 @@ from typing import BinaryIO, TextIO
 
 from twisted.internet.task import Clock
 
-from meshproxy.cli.arguments import add_identity_arguments, load, wants_color
+from meshproxy.cli.arguments import add_config_argument, add_identity_arguments, load, wants_color
 from meshproxy.config.diagnostics import render as render_findings
 from meshproxy.errors import ConfigError
 from meshproxy.explain import Explanation, explain, parse_asked
@@ -24,14 +24,7 @@ EX_CONFIG = 78
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser the arguments of this command."""
     parser.add_argument("request", metavar="[METHOD ]URL", help="such as 'GET http://test.com/x?a=1'")
-    parser.add_argument(
-        "-c",
-        "--config",
-        action="append",
-        required=True,
-        metavar="PATH",
-        help="a file or folder of YAML, or - for standard input; repeatable",
-    )
+    add_config_argument(parser)
     parser.add_argument(
         "-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="a header; repeatable"
     )

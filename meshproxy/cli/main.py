@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from meshproxy import __version__
-from meshproxy.cli import check, explain
+from meshproxy.cli import check, diff, distribution, explain
 
 EX_USAGE = 64
 _EX_PIPE = 141
@@ -22,6 +22,8 @@ _EPILOG = "To serve a configuration: twistd -n meshproxy -c PATH"
 _COMMANDS = {
     check: "print everything that is wrong with a configuration, and all that has no effect",
     explain: "tell where a request goes, and why",
+    diff: "tell what a change of the configuration changes for requests, and how many sessions move",
+    distribution: "tell how evenly sessions are spread over endpoints",
 }
 
 
