@@ -122,6 +122,17 @@ class PolicyOrigin:
     location: Location | None = None
 
 
+@frozen
+class UpgradeSettings:
+    """Which protocols a connection may switch to, in lower case, and then for how many seconds it may be silent.
+
+    None: for ever.
+    """
+
+    protocols: frozenset[bytes] = frozenset({b"websocket"})
+    idle_timeout: float | None = None
+
+
 @frozen(eq=False)
 class MeshSettings:
     """What Istio keeps in MeshConfig, from a ``Mesh`` document. None: not said there.
@@ -132,6 +143,7 @@ class MeshSettings:
     access_log_file: str | None = None
     trusted_proxies: int = 0
     path_normalization: str = "BASE"
+    upgrades: UpgradeSettings = field(factory=UpgradeSettings)
 
 
 @frozen(eq=False)

@@ -13,8 +13,8 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTCP, IReactorTime
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer, implementer_only
@@ -134,6 +134,8 @@ def snapshot(*clusters: Cluster, routes: Sequence[Route] | None = None, **mesh: 
 class FakeTransport(StringTransport):
     """A ``StringTransport`` with what TCP has beyond it."""
 
+    protocol: Any
+
     def __init__(self, host: str, host_port: int, peer: str, peer_port: int) -> None:
         super().__init__(IPv4Address("TCP", host, host_port), IPv4Address("TCP", peer, peer_port), lenient=True)
         self.no_delay = self.half_closed = self.aborted = False
@@ -163,9 +165,13 @@ class FakeTransport(StringTransport):
 class Peer:
     """The other end of a connection of the gateway."""
 
-    protocol: Any
     transport: FakeTransport
     lost: bool = False
+
+    @property
+    def protocol(self) -> Any:
+        """Who reads this connection at the gateway."""
+        return self.transport.protocol
 
     def send(self, *pieces: bytes) -> None:
         """Let the gateway receive ``pieces``, each as one read."""
@@ -183,8 +189,11 @@ class Peer:
         return read_responses(self.take())
 
     def close(self) -> None:
-        """End the connection from this side."""
-        self._lose(ConnectionDone())
+        """End the connection from this side: where the gateway can go on without it, only this side's direction."""
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.readConnectionLost()
+        else:
+            self._lose(ConnectionDone())
 
     def reset(self) -> None:
         """Reset the connection from this side."""
@@ -193,7 +202,7 @@ class Peer:
     def settle(self) -> None:
         """Finish a close that the gateway asked for."""
         if self.closing and not self.lost:
-            self._lose(ConnectionLost() if self.transport.aborted else ConnectionDone())
+            self._lose(ConnectionAborted() if self.transport.aborted else ConnectionDone())
 
     def _lose(self, reason: Exception) -> None:
         self.lost = True
@@ -278,9 +287,9 @@ class Wire:
 
 
 def _connect(factory: Any, transport: FakeTransport) -> Peer:
-    protocol = factory.buildProtocol(transport.getPeer())
+    protocol = transport.protocol = factory.buildProtocol(transport.getPeer())
     protocol.makeConnection(transport)
-    return Peer(protocol, transport)
+    return Peer(transport)
 
 
 @define

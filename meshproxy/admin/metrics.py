@@ -34,6 +34,8 @@ _HELP = {
     "requests_active": "Requests under way.",
     "requests_total": "Requests begun.",
     "strategy_errors_total": "Requests that failed because a load-balancing strategy raised an error.",
+    "tunnels_active": "Connections that have switched to another protocol, such as WebSocket, and are open.",
+    "tunnels_total": "Connections that have switched to another protocol.",
     "upstream_connect_failures_total": "Connections to endpoints that could not be made.",
     "upstream_connections_active": "Connections to endpoints that are open.",
     "upstream_connections_total": "Connections to endpoints that were made.",

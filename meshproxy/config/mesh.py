@@ -1,4 +1,7 @@
-"""The kind ``Mesh`` of meshproxy itself: settings for the whole process, under the names of Istio's MeshConfig."""
+"""The kind ``Mesh`` of meshproxy itself: settings for the whole process, under the names of Istio's MeshConfig.
+
+``upgrades`` is our own; Istio leaves it to an EnvoyFilter.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,19 @@ from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries, decode_retries
 from meshproxy.config.metadata import Document
-from meshproxy.model import MeshSettings
+from meshproxy.config.upgrades import decode_upgrades
+from meshproxy.model import MeshSettings, UpgradeSettings
 
 _CONNECT_TIMEOUT = 10.0
 _MOST_PROXIES = 2**31 - 1
+_SERVED = (
+    "accessLogFile",
+    "connectTimeout",
+    "defaultConfig",
+    "defaultHttpRetryPolicy",
+    "pathNormalization",
+    "upgrades",
+)
 _LATER = (
     "accessLogEncoding",
     "accessLogFormat",
@@ -55,8 +67,7 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
     """The settings, with the defaults for those that are wrong."""
     if document.spec is None:
         return MeshOptions()
-    served = ("accessLogFile", "connectTimeout", "defaultConfig", "defaultHttpRetryPolicy", "pathNormalization")
-    fields = Fields(document.spec, findings, served, _LATER)
+    fields = Fields(document.spec, findings, _SERVED, _LATER)
     log_file = fields.string("accessLogFile") if "accessLogFile" in fields else None
     timeout = fields.duration("connectTimeout")
     proxies = 0
@@ -67,8 +78,14 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
             inner = Fields(topology, findings, ("numTrustedProxies",), _LATER_TOPOLOGY)
             proxies = inner.integer("numTrustedProxies", 0, _MOST_PROXIES) or 0
     retries = fields.get("defaultHttpRetryPolicy")
+    upgrades = fields.get("upgrades")
     return MeshOptions(
-        MeshSettings(log_file, proxies, _normalization(fields)),
+        MeshSettings(
+            log_file,
+            proxies,
+            _normalization(fields),
+            UpgradeSettings() if upgrades is None else decode_upgrades(upgrades, findings),
+        ),
         _CONNECT_TIMEOUT if timeout is None else timeout,
         DEFAULT_RETRIES if retries is None else decode_retries(retries, findings),
     )

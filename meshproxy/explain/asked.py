@@ -128,7 +128,12 @@ class _Connection:
 
 
 class AskedRequest(Request):
-    """A request as the data path has it, on which routes, hash keys and header operations can be tried."""
+    """A request as the data path has it, on which routes, hash keys and header operations can be tried.
+
+    ``upgrading``: it asks for another protocol.
+    """
+
+    upgrading = False
 
     def __init__(self, connection: _Connection, head: RequestReader) -> None:
         super().__init__(connection, head)  # type: ignore[arg-type]
@@ -169,6 +174,11 @@ class _Heads:
 
     def request_completed(self) -> None:
         pass
+
+    def upgrade_received(self, protocol: bytes, early: bytes) -> None:
+        assert self.request is not None
+        self.request.ask_upgrade(protocol)
+        self.request.upgrading = True
 
 
 def read_asked(gateway: Gateway, asked: Asked, local: bytes) -> AskedRequest:

@@ -135,7 +135,7 @@ def _acted(gateway: Gateway, request: AskedRequest, route: Route, explanation: E
         attempts,
         words,
         (policy.per_try_timeout or None) if policy is not None and attempts else None,
-        tuple((mirror.cluster, 100 * mirror.share / ALWAYS) for mirror in action.mirrors),
+        tuple((mirror.cluster, 100 * mirror.share / ALWAYS) for mirror in action.mirrors if not request.upgrading),
         cors,
     )
     return evolve(explanation, forward=forwarding)

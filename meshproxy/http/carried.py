@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from meshproxy.http.headeroperations import Field
 
 if TYPE_CHECKING:
+    from meshproxy.http.upgrading import Upgrade
     from meshproxy.http.upstream import Upstream
 
 
@@ -17,7 +18,7 @@ class Carried(Protocol):
     """What an upstream connection asks and tells.
 
     ``connection`` is the body's producer and has the client's transport.
-    ``special``: ``edited``, ``retry_from`` and ``forget_body`` matter.
+    ``special``: ``edited``, ``retry_from`` and ``forget_body`` matter. ``upgrade``: what it asks for, if it does.
     """
 
     connection: Any
@@ -37,6 +38,7 @@ class Carried(Protocol):
     special: bool
     edited: bool
     retry_from: int
+    upgrade: Upgrade | None
     upstream: Upstream | None
     upstream_local: bytes
 

@@ -27,6 +27,8 @@ class Counters:
         "responses_4xx",
         "responses_5xx",
         "strategy_errors_total",
+        "tunnels_active",
+        "tunnels_total",
         "upstream_connect_failures_total",
         "upstream_connections_active",
         "upstream_connections_total",
@@ -59,6 +61,8 @@ class Counters:
     responses_4xx: int
     responses_5xx: int
     strategy_errors_total: int
+    tunnels_active: int
+    tunnels_total: int
     upstream_connect_failures_total: int
     upstream_connections_active: int
     upstream_connections_total: int

@@ -9,7 +9,8 @@ Reading stops for two reasons, each with a bit of its own in ``_paused``: reques
 take the body as fast as it comes. While the client does not take what it is sent (``_full``), the endpoint's response
 waits, and so does the next request: answers pile up no more than bodies do.
 
-A message that is refused ends the connection: it becomes an exchange that answers for itself in its turn.
+A message that is refused ends the connection: it becomes an exchange that answers for itself in its turn. One that asks
+for another protocol is the last one, too; when the endpoint agrees, a ``Tunnel`` takes the transport over.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from zope.interface import implementer
 from meshproxy.http.exchange import Exchange
 from meshproxy.http.requesthead import Refused
 from meshproxy.http.requestreader import RequestReader
+from meshproxy.http.upgrading import Upgrade
 from meshproxy.model import RoutedRequest, RouteFinder
 from meshproxy.net.transports import address_text
 from meshproxy.routes import Route
@@ -95,7 +97,7 @@ class Downstream(Protocol):
     def __init__(self, factory: ListenerFactory) -> None:
         self.factory = factory
         self.gateway = factory.gateway
-        self._reader = RequestReader(self, self.gateway)
+        self._reader: RequestReader | Upgrade = RequestReader(self, self.gateway)
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._incoming: Exchange | None = None
@@ -170,6 +172,14 @@ class Downstream(Protocol):
         if self._incoming is not None:
             self._incoming.request_completed()
             self._incoming = None
+
+    def upgrade_received(self, protocol: bytes, early: bytes) -> None:
+        """See ``requestreader.Receiver``."""
+        exchange = self._last()
+        assert exchange is not None
+        self._reader.close()
+        self._reader = exchange.upgrade = Upgrade(exchange, protocol, early)
+        exchange.ask_upgrade(protocol)
 
     # Order
 

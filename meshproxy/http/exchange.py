@@ -3,7 +3,8 @@
 States, in order: made (the head is known) -> started (a route was looked for) -> delayed by a fault -> waiting for a
 connection -> sent -> response begun -> done. An exchange ends in exactly one of four ways, each of which writes the
 access log once: the endpoint's response is complete (``completed``), the gateway answers itself (``reply``), the client
-leaves (``client_lost``), or the response breaks off in the middle (``cut``).
+leaves (``client_lost``), or the response breaks off in the middle (``cut``). One that becomes a tunnel ends with it
+(``tunnel_ended``).
 """
 
 from __future__ import annotations
@@ -151,6 +152,13 @@ class Exchange(ForwardedRequest):
         cors = self._cors_fields
         return [*without(fields, dict(cors)), *cors] if cors else fields
 
+    def switched(self, status: int) -> None:
+        """The endpoint has agreed to another protocol: no time limit of the route holds any more."""
+        self.status = status
+        self.response_begun = True
+        if self.plan.whole is not None:
+            self.plan.whole.disarm(self)
+
     # Ends
 
     def reply(
@@ -202,6 +210,17 @@ class Exchange(ForwardedRequest):
         self.details = b"downstream_remote_disconnect"
         self._flag(b"DC")
         self._stop()
+        self._account()
+
+    def tunnel_ended(self, received: int, sent: int, details: bytes, flag: bytes) -> None:
+        """What the connection became has ended, with so many bytes from and to the client."""
+        if self.done:
+            return
+        self.upstream = None
+        self.bytes_received, self.bytes_sent = received, sent
+        self.details = details
+        self._flag(flag)
+        self.gateway.counters.responses_1xx += 1
         self._account()
 
     def request_broken(self, refusal: Refused) -> None:

@@ -115,7 +115,7 @@ class ForwardedRequest(Request):
         if choice.edits is not None:
             self._edits = choice.edits
             self.edited = True
-        if plan.mirrors:
+        if plan.mirrors and self.upgrade is None:
             copies = [
                 mirroring.mirrored(self, mirror.cluster)
                 for mirror in plan.mirrors

@@ -7,6 +7,7 @@ where a new configuration takes effect.
 from __future__ import annotations
 
 import random
+from collections.abc import Container
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,6 +23,7 @@ from meshproxy.http.downstream import ListenerFactory
 from meshproxy.http.plans import Plans
 from meshproxy.http.requesthead import RequestIds
 from meshproxy.http.statuses import DateCache
+from meshproxy.http.tunnel import TunnelLimits
 from meshproxy.http.upstream import Upstream
 from meshproxy.model import Snapshot
 from meshproxy.net.connecting import connect
@@ -72,6 +74,8 @@ class Gateway:
         self.plans = Plans(reactor)
         self.trusted_proxies = 0
         self.normalize: Normalizer = normalize_path
+        self.upgrades: Container[bytes] = ()
+        self.tunnel_limits = TunnelLimits(reactor, None)
         self._factories: dict[ListenerKey, ListenerFactory] = {}
         self._leaving: list[ListenerFactory] = []
         self._strategy_error_at = float("-inf")
@@ -94,6 +98,8 @@ class Gateway:
         self.plans = Plans(self.reactor)
         self.trusted_proxies = snapshot.mesh.trusted_proxies
         self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
+        self.upgrades = snapshot.mesh.upgrades.protocols
+        self.tunnel_limits = TunnelLimits(self.reactor, snapshot.mesh.upgrades.idle_timeout)
         self._factories = factories
         self.snapshot = snapshot
         for factory in gone:

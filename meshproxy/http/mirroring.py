@@ -20,6 +20,7 @@ from meshproxy.http.retrying import NEVER
 
 if TYPE_CHECKING:
     from meshproxy.http.forwarding import ForwardedRequest
+    from meshproxy.http.upgrading import Upgrade
     from meshproxy.http.upstream import Upstream
     from meshproxy.upstream.hosts import ClusterState
 
@@ -50,6 +51,7 @@ class Mirrored:
     request_done_at = 0.0
     bytes_sent = status = 0
     service_ms: int | None = None
+    upgrade: Upgrade | None = None
     upstream: Upstream | None = None
     done = False
     _full = False

@@ -25,6 +25,7 @@ from meshproxy.interfaces import IRequest
 if TYPE_CHECKING:
     from meshproxy.http.downstream import Downstream
     from meshproxy.http.fields import Shape, Values
+    from meshproxy.http.upgrading import Upgrade
     from meshproxy.http.upstream import Upstream
     from meshproxy.model import Endpoint
 
@@ -135,11 +136,13 @@ class Request:
     scheme = b"http"
     chunked = expects_continue = special = False
     refusal: Refused | None = None
+    upgrade: Upgrade | None = None
     original_path = received_for = received_proto = expected_timeout = b""
     flags = transport_failure = route_name = b""
     bytes_received = attempt = 0
     request_done_at = 0.0
-    _added = b""  # lines in front of the last field
+    _hop_by_hop = b""
+    _added = b""  # lines in front of the last field, these among them
     _changed = False
     _other_headers = _OTHER_HEADERS
     _kept: list[bytes] | None = None
@@ -166,7 +169,7 @@ class Request:
             self.received_proto = head.forwarded_proto
         if head.chunked:
             self.chunked = True
-            self._added = _CHUNKED
+            self._added = self._hop_by_hop = _CHUNKED
         if head.expects_continue:
             self.expects_continue = True
         self.started = self.request_complete = self.response_begun = self.done = False
@@ -235,6 +238,12 @@ class Request:
         self.request_id = self.gateway.request_ids.next()
         self.forwarded_proto = proto
 
+    def ask_upgrade(self, protocol: bytes) -> None:
+        """Ask the endpoint for another protocol. It is the last request of its connection."""
+        self._added = self._hop_by_hop = upgrade_lines(protocol)
+        self.special = True
+        self.keep_alive = False
+
     def _expect_within(self, milliseconds: bytes) -> None:
         """Tell the endpoint how long its answer is waited for."""
         self.expected_timeout = milliseconds
@@ -255,7 +264,7 @@ class Request:
         self.forwarded_for = b",".join(values_in(fields, b"x-forwarded-for"))
         self.request_id = next(iter(values_in(fields, b"x-request-id")), b"")
         self._changed = True
-        self._added = _CHUNKED if self.chunked else b""
+        self._added = self._hop_by_hop
         self._other_headers = _PSEUDO_HEADERS
         self.shape, self.values = _CHANGED.fields(fields)
 
@@ -322,6 +331,11 @@ class Request:
     def _most_kept(self) -> int:
         """How many bytes of the body to keep for another try."""
         raise NotImplementedError
+
+
+def upgrade_lines(protocol: bytes) -> bytes:
+    """What a head has that asks for another protocol, or agrees to it."""
+    return b"connection: Upgrade\r\nupgrade: %b\r\n" % protocol
 
 
 def framed(pieces: Sequence[bytes]) -> bytes:

@@ -6,12 +6,14 @@ one), of body pieces, and of the end of each request. It keeps no request and do
 Rules: framing is llhttp's business, which refuses all that is doubtful. A message is refused here when it is not
 HTTP/1.1, has no or more than one ``Host``, a transfer coding other than ``chunked``, a target that is no path, or is
 too large. Names are in lower case, repeated lines of a few headers are joined, what is hop-by-hop or not for clients to
-say is left out. Nothing behind a refused message is read.
+say is left out. Nothing behind a refused message is read, nor behind one that asks for another protocol; an offer of
+HTTP/2 is ignored.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from typing import Any, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -23,6 +25,7 @@ from meshproxy.paths import Normalizer, normalize_path
 
 _LARGEST_HEAD = 60 * 1024
 _TOO_LARGE = (431, b"Request Header Fields Too Large", b"http1.headers_too_large")
+_WRONG_VERSION = (426, b"Upgrade Required", b"low_version")
 
 _BODY_CAME = -1
 
@@ -57,9 +60,14 @@ class Settings(Protocol):
     def normalize(self) -> Normalizer:
         """How paths are normalized."""
 
+    @property
+    def upgrades(self) -> Container[bytes]:
+        """The protocols that may be asked for, in lower case."""
+
 
 class _DefaultSettings:
     normalize: Normalizer = staticmethod(normalize_path)
+    upgrades = frozenset({b"websocket"})
 
 
 _DEFAULT_SETTINGS = _DefaultSettings()
@@ -76,6 +84,9 @@ class Receiver(Protocol):
 
     def request_completed(self) -> None:
         """That request is complete."""
+
+    def upgrade_received(self, protocol: bytes, early: bytes) -> None:
+        """It asks for another protocol, and ``early`` came behind it. Nothing more may be fed."""
 
 
 class _BehindHead:
@@ -142,20 +153,24 @@ class RequestReader:
             try:
                 self._parser.feed_data(data)
             except HttpParserUpgrade as upgrade:
-                # llhttp stopped behind a head that asks for another protocol. An offer of h2c is ignored, as Istio
-                # does; any other is refused, as long as tunnels are not served.
-                if (self._upgrade or b"").strip().lower() != b"h2c":
-                    raise Refused(403, b"", b"upgrade_failed", of_complete_request=True) from None
-                self._parser = self._parser_behind_offer()
+                # llhttp stopped behind a head that asks for another protocol.
                 data = data[upgrade.args[0] :]
+                protocol = (self._upgrade or b"").rstrip(b" \t")
+                if protocol.lower() != b"h2c":
+                    self._check_upgrade(protocol)
+                    self._receiver.upgrade_received(protocol, data)
+                    return
+                self._parser = self._parser_behind_offer()
                 if data:
                     continue
             except HttpParserCallbackError as error:
                 if isinstance(error.__context__, Refused):
                     raise error.__context__ from None
                 raise
-            except HttpParserError:
-                raise Refused(*BAD_REQUEST) from None
+            except HttpParserError as error:
+                # llhttp knows the versions that there are, and no error of its own for those that there are not.
+                wrong_version = str(error) == "Invalid HTTP version"
+                raise Refused(*(_WRONG_VERSION if wrong_version else BAD_REQUEST)) from None
             break
         if self._in_head:
             if self._head_size > _LARGEST_HEAD:
@@ -209,7 +224,7 @@ class RequestReader:
         elif meaning == _TE:
             self._te = True
         elif meaning == _UPGRADE:
-            self._upgrade = value
+            self._upgrade = value if self._upgrade is None else self._upgrade + b"," + value
         elif meaning == _EXPECT:
             self.expects_continue = value.lower() == b"100-continue"
 
@@ -227,7 +242,7 @@ class RequestReader:
         self.keep_alive = parser.should_keep_alive()
         # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
         if (connection is not None or not self.keep_alive) and parser.get_http_version() != "1.1":
-            raise Refused(426, b"Upgrade Required", b"low_version")
+            raise Refused(*_WRONG_VERSION)
         if self._head_size > _LARGEST_HEAD and self._size_of_head() > _LARGEST_HEAD:
             raise Refused(*_TOO_LARGE)
         check_field_count(shape.count)
@@ -259,6 +274,13 @@ class RequestReader:
         self._in_body = False
         self._behind = True
         self._receiver.request_completed()
+
+    def _check_upgrade(self, protocol: bytes) -> None:
+        if protocol.lower() not in self._settings.upgrades:
+            raise Refused(403, b"", b"upgrade_failed", of_complete_request=True)
+        if self.chunked or self.length:
+            # Where a body ends is one protocol's business, what follows it another's: nobody should have to tell.
+            raise Refused(*BAD_REQUEST)
 
     def _parser_behind_offer(self) -> Any:
         """A parser for what follows a head that offered an upgrade: a body where the head announced one."""

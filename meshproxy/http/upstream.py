@@ -4,9 +4,9 @@ Theory of operation. A connection carries one exchange at a time and waits in it
 callbacks collect, in ``_out``, what the client has to get; when the parser returns, all of it leaves in one write. So
 the response is always re-serialised, never copied as it came.
 
-An endpoint is not trusted: what llhttp refuses, a second response, bytes behind a response, or an upgrade nobody asked
-for end the connection. Where no byte has reached the client it gets a 502, else its connection is cut, so that a cut
-response never looks whole.
+An endpoint is not trusted: what llhttp refuses, a second response, bytes behind a response, or another upgrade than
+was asked for end the connection. Where no byte has reached the client it gets a 502, else its connection is cut, so
+that a cut response never looks whole.
 
 A kept connection that becomes readable while it is idle is closed: either the endpoint has closed it, or it says
 something that nobody asked for.
@@ -31,6 +31,7 @@ from meshproxy.net.transports import address_text
 
 if TYPE_CHECKING:
     from meshproxy.http.gateway import Gateway
+    from meshproxy.http.upgrading import Upgrade
     from meshproxy.upstream.hosts import HostState
 
 _LARGEST_HEAD = 60 * 1024
@@ -113,7 +114,11 @@ class Upstream(Protocol):
                 return
             # After a complete response: surplus bytes, which cost the connection and not the answer.
             if not self._complete:
-                self._broken(exchange)
+                upgrade = exchange.upgrade
+                if upgrade is None or not upgrade.agreed:
+                    self._broken(exchange)
+                else:
+                    self._switch(exchange, upgrade, data[error.args[0] :])
                 return
             self._surplus = True
         if self._in_head and self._head_size > _LARGEST_HEAD:
@@ -254,6 +259,8 @@ class Upstream(Protocol):
         if special:
             exchange.forget_body()
             edited = exchange.edited
+            if exchange.upgrade is not None:
+                self._keep_alive = False
         exchange.service_ms = service = int((_monotonic() - (exchange.request_done_at or exchange.begun_at)) * 1000)
         added = []
         if not edited:
@@ -284,10 +291,16 @@ class Upstream(Protocol):
             self._complete = True
 
     def _interim_response(self, exchange: Carried, status: int) -> None:
-        """A 1xx. Only 100 is passed on; 101 without our asking, or no end of them, is an error."""
+        """A 1xx. Only 100 is passed on, and 101 if it is what was asked for; no end of them is an error."""
         self._interim += 1
+        if status == 101 and exchange.upgrade is not None and self._parser.get_http_version() == "1.1":
+            values = [value.rstrip(b" \t") for value in self._values]
+            head = exchange.upgrade.accept(self._names, values)
+            if head is not None:
+                self._out.append(head)
+                return  # llhttp stops behind this head
         if status < 100 or status == 101 or self._interim > _MOST_INTERIM:
-            raise _Unwanted("a status that is none, an upgrade nobody asked for, or no end of interim responses")
+            raise _Unwanted("a status that is none, an upgrade not asked for, or no end of interim responses")
         self._head_size = 0
         if status == 100:
             self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -312,6 +325,28 @@ class Upstream(Protocol):
             self._complete = True
             if exchange.chunked_response:
                 self._out.append(b"0\r\n\r\n")
+
+    # Tunnels
+
+    def _switch(self, exchange: Carried, upgrade: Upgrade, first: bytes) -> None:
+        """The endpoint agreed to another protocol, and ``first`` are its first bytes of it."""
+        if self._head_size - len(first) > _LARGEST_HEAD:
+            self._broken(exchange)
+            return
+        out, self._out = b"".join(self._out), []
+        self._parser = None
+        upgrade.begin(self, out, first)
+
+    def stream_both_ways(self) -> None:
+        """Be told, as with a body, how fast the client's bytes may come."""
+        assert self._exchange is not None
+        self._uploading = True
+        self.transport.registerProducer(self._exchange.connection, True)
+
+    def tunnel_ended(self) -> None:
+        """Nothing of the exchange is left to be carried."""
+        if self._exchange is not None:
+            self._detach(self._exchange)
 
     # Ends
 

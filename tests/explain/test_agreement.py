@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.explain import Asked, Explanation, explain
+from meshproxy.explain import Asked, Explanation, explain, parse_asked
 from tests.routing_cases.test_routing_cases import CASES, LEFT_OUT, request_bytes
 from tests.routing_cases.world import Answer, World
 
@@ -120,6 +120,19 @@ class AgreementTests(SynchronousTestCase):
                     self.fail(f"{name} row {row}, {case['title']}: {error}\n{request}\n{explanation}")
                 rows += 1
         self.assertGreater(rows, 120)
+
+    def test_another_protocol(self) -> None:
+        """A request for another protocol is explained like others, or refused like others; it is not mirrored."""
+        gateway = World(CASES["mirror"]["config"], {}).wire.gateway
+        offer = ["connection: upgrade", "upgrade: websocket"]
+        target = f"http://{CASES['mirror']['checks'][0]['request']['host']}/"
+        for headers, mirrors in (([], 2), (offer, 0)):
+            explanation = explain(gateway, parse_asked(target, headers))
+            assert explanation.forward is not None
+            self.assertEqual(len(explanation.forward.mirrors), mirrors)
+        refused = explain(gateway, parse_asked(target, ["connection: upgrade", "upgrade: foo"]))
+        assert refused.answer is not None
+        self.assertEqual((refused.answer.status, refused.answer.details), (403, "upgrade_failed"))
 
     def test_sticky_sessions(self) -> None:
         """The endpoint of a session is the one that the gateway takes, with every hash key and table."""

@@ -28,7 +28,8 @@ class Refusals(SynchronousTestCase):
             b"GET /\xe9 HTTP/1.1\r\nHost: a\r\n\r\n",
             b"GET a HTTP/1.1\r\nHost: a\r\n\r\n",
             b"GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/11\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.10\r\nHost: a\r\n\r\n",
             b"GET / HTTP/1.1\nHost: a\n\n",
             head(b"X y: 1"),
             head(b"X : 1"),
@@ -62,11 +63,14 @@ class Refusals(SynchronousTestCase):
         )
 
     def test_versions(self) -> None:
-        """HTTP/1.0 and older are asked to upgrade, whatever they say about keep-alive."""
+        """Every version but HTTP/1.1 is asked to upgrade, whatever it says about keep-alive."""
         expected = (426, b"Upgrade Required", b"low_version")
         self.assertEqual(self.refused(head(first=b"GET / HTTP/1.0")), expected)
         self.assertEqual(self.refused(head(b"Connection: keep-alive", first=b"GET / HTTP/1.0")), expected)
         self.assertEqual(self.refused(b"GET / HTTP/1.0\r\n\r\n"), expected)
+        self.assertEqual(self.refused(b"GET /\r\n\r\n"), expected)
+        for version in (b"0.9", b"1.2", b"1.9", b"2.0", b"3.0", b"9.9"):
+            self.assertEqual(self.refused(head(first=b"GET / HTTP/" + version)), expected, version)
 
     def test_missing_host(self) -> None:
         """A request without Host is 400 without a body."""
@@ -83,12 +87,30 @@ class Refusals(SynchronousTestCase):
         self.assertEqual(self.refused(head(first=b"GET /%00 HTTP/1.1")), (400, b"", b"path_normalization_failed"))
 
     def test_upgrade(self) -> None:
-        """An upgrade to anything but h2c is refused; without ``Connection: Upgrade`` it is no upgrade."""
-        offer = head(b"Connection: upgrade", b"Upgrade: foo")
-        self.assertEqual(self.refused(offer), (403, b"", b"upgrade_failed"))
-        with_body = head(b"Connection: upgrade", b"Upgrade: foo", b"Content-Length: 5", first=b"POST / HTTP/1.1")
-        self.assertEqual(self.refused(with_body + b"hello"), (403, b"", b"upgrade_failed"))
+        """Protocols that are not allowed are refused, several at once and the same one twice among them."""
+        for lines in (
+            (b"Upgrade: foo",),
+            (b"Upgrade: foo", b"Content-Length: 5"),
+            (b"Upgrade: websocket/13",),
+            (b"Upgrade: websocket, foo",),
+            (b"Upgrade: h2c, websocket",),
+            (b"Upgrade: websocket", b"Upgrade: websocket"),
+            (b"Upgrade: h2c", b"Upgrade: websocket"),
+        ):
+            offer = head(b"Connection: upgrade", *lines, first=b"POST / HTTP/1.1")
+            self.assertEqual(self.refused(offer + b"hello"), (403, b"", b"upgrade_failed"), lines)
         self.assertEqual(read(head(b"Upgrade: foo")).completed, 1)
+
+    def test_upgrade_with_a_body(self) -> None:
+        """Who asks for another protocol may not have a body: where it ends, nobody could say for sure."""
+        for framing in (b"Content-Length: 5", b"Transfer-Encoding: chunked"):
+            offer = head(b"Connection: upgrade", b"Upgrade: websocket", framing, first=b"POST / HTTP/1.1")
+            self.assertEqual(self.refused(offer + b"5\r\nhello\r\n"), (400, b"Bad Request", b"http1.codec_error"))
+
+    def test_upgrade_in_another_version(self) -> None:
+        """HTTP/1.0 knows no other protocols."""
+        offer = head(b"Connection: upgrade", b"Upgrade: websocket", first=b"GET / HTTP/1.0")
+        self.assertEqual(self.refused(offer)[0], 426)
 
     def test_field_count(self) -> None:
         """A hundred fields pass, Host being one of them; one more is 431."""

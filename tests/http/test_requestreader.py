@@ -25,6 +25,7 @@ class Receiver:
         self.heads: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
         self.completed = 0
+        self.upgrades: list[tuple[bytes, bytes]] = []
 
     def head_received(self, reader: RequestReader) -> None:
         names = ("method", "authority", "path", "query", "chunked", "length", "keep_alive")
@@ -38,6 +39,9 @@ class Receiver:
 
     def request_completed(self) -> None:
         self.completed += 1
+
+    def upgrade_received(self, protocol: bytes, early: bytes) -> None:
+        self.upgrades.append((protocol, early))
 
 
 def read(*pieces: bytes) -> Receiver:
@@ -237,3 +241,14 @@ class Bodies(SynchronousTestCase):
                 self.assertNotIn(b"upgrade", dict(receiver.heads[0]["headers"]))
                 self.assertEqual(receiver.heads[1]["headers"], [(b"x-next", b"1")])
                 self.assertEqual(receiver.heads[2]["headers"], [(b"x-third", b"1")])
+
+    def test_another_protocol(self) -> None:
+        """A request for another protocol is complete with its head; what follows is not read, but handed on."""
+        data = head(b"X-A: 1", b"Connection: Upgrade", b"Upgrade: WebSocket ", b"Content-Length: 0")
+        for at in range(1, len(data)):
+            receiver = Receiver()
+            reader = RequestReader(receiver)
+            reader.feed(data[:at])
+            reader.feed(data[at:] + b"GET nonsense")
+            self.assertEqual((receiver.completed, receiver.upgrades), (1, [(b"WebSocket", b"GET nonsense")]))
+            self.assertEqual(receiver.heads[0]["headers"], [(b"x-a", b"1"), (b"content-length", b"0")])

@@ -19,7 +19,7 @@ from tests.routing_cases.world import World
 
 CASES = {case["id"]: case for case in json.loads(Path(__file__).with_name("routing-cases.json").read_text())["cases"]}
 
-# What these are about is not served yet: TLS, TCP, HTTP/2, gRPC, WebSocket, circuit breakers and outlier detection; and
+# What these are about is not served yet: TLS, TCP, HTTP/2, gRPC, circuit breakers and outlier detection; and
 # dst-dns resolves a name, for which there is a test with a DNS server of its own.
 LEFT_OUT = {
     "circuit-overflow",
@@ -34,8 +34,6 @@ LEFT_OUT = {
     "mutual-tls",
     "outlier",
     "plaintext-h2c",
-    "upgrade",
-    "websocket-timeout",
 }
 
 
@@ -82,7 +80,7 @@ class RoutingCases(SynchronousTestCase):
                 self.assertIn("not served yet", str(error), name)
             else:
                 loaded.add(name)
-        self.assertEqual(loaded, {"dst-dns", "grpc-404", "plaintext-h2c", "upgrade", "websocket-timeout"})
+        self.assertEqual(loaded, {"dst-dns", "grpc-404", "plaintext-h2c"})
 
 
 def _test(case: dict[str, Any]) -> Callable[[RoutingCases], None]:

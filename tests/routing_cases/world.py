@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections import Counter
+from hashlib import sha1
 from typing import Any
 
 from attrs import define, field
@@ -15,6 +17,7 @@ from attrs import define, field
 from meshproxy import config
 from meshproxy.config.sources import Source, Sources
 from meshproxy.model import ProxyIdentity
+from meshproxy.net.transports import address_text
 from meshproxy.registry import Registry
 from tests.fakes import Peer, Response, Wire, read_responses
 
@@ -22,6 +25,7 @@ _REGISTRY = Registry.discover()
 _PLACEHOLDER = re.compile(r"\{\{port:([^}]+)\}\}")
 _CLOSED = "closed"
 _STEP, _LONGEST = 0.005, 20.0
+_SWITCH = b"HTTP/1.1 101 Whatever\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
 
 
 @define(eq=False)
@@ -74,6 +78,9 @@ class Echo:
         self._data = rest_or_none
         world = self._world
         world.seen.append([self._name, method, path, lower["host"]])
+        if lower.get("upgrade", "").lower() == "websocket":
+            self._peer.send(_SWITCH % _accept_key(lower["sec-websocket-key"]))
+            return False
         if "x-test-no-response" in lower:
             self._peer.close()
             return False
@@ -96,6 +103,11 @@ class Echo:
     def _send(self, answer: bytes) -> None:
         if not self._peer.lost and not self._peer.closing:
             self._peer.send(answer)
+
+
+def _accept_key(key: str) -> bytes:
+    """RFC 6455, 4.2.2."""
+    return b64encode(sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
 
 
 def _body(headers: dict[str, str], data: bytes) -> tuple[bytes, bytes | None]:
@@ -154,7 +166,7 @@ class World:
         found = [answer if answer is not None else Answer(None, _LONGEST) for answer in answers]
         by_remote = {exchange.remote: exchange for exchange in self.wire.log.exchanges[logged:]}
         for answer, client in zip(found, clients, strict=True):
-            answer.logged = by_remote.get(client.protocol.remote)
+            answer.logged = by_remote.get(address_text(client.transport.getPeer())[1])
             if answer.backend and answer.response is not None and answer.response.body:
                 answer.echo = json.loads(answer.response.body)
             client.close()
@@ -177,12 +189,12 @@ class World:
 
 
 def _response(data: bytes, is_head: bool) -> Response | None:
-    """The final response in what has come, once it is complete."""
+    """The final response in what has come, once it is complete; 101 is one, too."""
     try:
         responses = read_responses(data, lambda _: is_head)
     except (ValueError, IndexError):
         return None
-    final = [response for response in responses if response.status >= 200]
+    final = [response for response in responses if response.status >= 101]
     return final[0] if final and final[0].complete else None
 
 
