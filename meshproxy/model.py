@@ -17,6 +17,41 @@ from meshproxy.routes import Route
 if TYPE_CHECKING:  # interfaces.py names Endpoint; only annotations here need it back
     from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder
 
+# Source: Istio's built-in formats of access logs.
+ISTIO_TEXT_FORMAT = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
+    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
+    '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
+    '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
+    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
+)
+ISTIO_JSON_FORMAT: Mapping[str, object] = {
+    "authority": "%REQ(:AUTHORITY)%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
+    "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
+    "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "duration": "%DURATION%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "requested_server_name": "%REQUESTED_SERVER_NAME%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_code_details": "%RESPONSE_CODE_DETAILS%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "route_name": "%ROUTE_NAME%",
+    "start_time": "%START_TIME%",
+    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "upstream_host": "%UPSTREAM_HOST%",
+    "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
+    "upstream_service_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+    "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "user_agent": "%REQ(USER-AGENT)%",
+    "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
+}
+
 UNIX_MARKS = ("/", "@")
 """What the address of a UNIX socket begins with, and no other."""
 
@@ -137,12 +172,14 @@ class UpgradeSettings:
 class MeshSettings:
     """What Istio keeps in MeshConfig, from a ``Mesh`` document. None: not said there.
 
-    ``path_normalization`` is a name that ``paths`` knows.
+    ``path_normalization`` is a name that ``paths`` knows. ``access_log_format`` is a text with operators
+    (``operators``), or what a JSON object consists of: its texts have operators.
     """
 
     access_log_file: str | None = None
     trusted_proxies: int = 0
     path_normalization: str = "BASE"
+    access_log_format: str | Mapping[str, object] = ISTIO_TEXT_FORMAT
     upgrades: UpgradeSettings = field(factory=UpgradeSettings)
 
 

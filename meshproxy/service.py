@@ -34,6 +34,8 @@ from meshproxy.upstream.resolver import SystemResolver
 OFF = "off"
 STANDARD_OUTPUT = "-"
 
+_LAST_LINES_SECONDS = 2.0  # for an access log that is slow when the process ends
+
 _log = Logger()
 
 
@@ -199,31 +201,23 @@ class MeshService(MultiService):
 
     def _switch_access_log(self, snapshot: Snapshot) -> None:
         path = access_log_path(self.settings, snapshot.mesh)
-        if path == self._access_log_path:
-            return
-        new = None
-        if path != OFF:
-            try:
-                new = AccessLog.open(path, self.reactor)
-            except OSError as error:
-                raise ConfigError.at(None, f"cannot open the access log {path}: {reason(error)}") from error
-            new.counters = self.gateway.counters
-        old, self.gateway.access_log, self._access_log_path = self.gateway.access_log, new, path
-        if old is not None:
-            old.close()
+        if path != self._access_log_path:
+            new = None
+            if path != OFF:
+                try:
+                    new = AccessLog.open(path, self.reactor, self.gateway.counters)
+                except OSError as error:
+                    raise ConfigError.at(None, f"cannot open the access log {path}: {reason(error)}") from error
+            old, self.gateway.access_log, self._access_log_path = self.gateway.access_log, new, path
+            if old is not None:
+                old.close()
+        if self.gateway.access_log is not None:
+            self.gateway.access_log.use(snapshot.mesh.access_log_format)
 
     def reopen_access_log(self) -> None:
         """Go on in a new file of the same name, after the old one was moved away."""
-        if self.gateway.access_log is None:
-            return
-        try:
+        if self.gateway.access_log is not None:
             self.gateway.access_log.reopen()
-        except OSError as error:
-            _log.error(
-                "Cannot reopen the access log {path}, so the old file is written on: {why}",
-                path=self._access_log_path,
-                why=reason(error),
-            )
 
     # Signals
 
@@ -258,7 +252,7 @@ class MeshService(MultiService):
         await _all([maybeDeferred(child.stopService) for child in self if child is not self.reload])
         access_log, self.gateway.access_log = self.gateway.access_log, None
         if access_log is not None:
-            access_log.close()
+            access_log.close(_LAST_LINES_SECONDS)
         if self._signals is not None:
             self._signals.restore()
 

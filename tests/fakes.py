@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer, implementer_only
 
 from meshproxy.http.gateway import Gateway
+from meshproxy.http.logwriter import SerialThread
 from meshproxy.interfaces import HashKey, IHashKey, ILoadBalancer, ILoadBalancerBuilder, IRequest
 from meshproxy.model import Cluster, Endpoint, Listener, MeshSettings, Snapshot
 from meshproxy.routes import (
@@ -230,10 +231,20 @@ class Peer:
         return self.transport.disconnecting
 
 
+class AtOnce(SerialThread):
+    """No thread: what is to be run is run at once."""
+
+    def run(self, function: Callable[[], None]) -> None:
+        function()
+
+    def finish(self, seconds: float) -> None:
+        pass
+
+
 class RecordedLog:
     """An access log that keeps the exchanges."""
 
-    counters: Any = None
+    reads_response = False
 
     def __init__(self) -> None:
         self.exchanges: list[Any] = []

@@ -77,7 +77,7 @@ def listener(port: int, bind: str = "", line: int = 1) -> Listener:
     return Listener(bind, port, NoRoutes(), Location("mesh.yaml", line, 3))
 
 
-def snapshot(*ports: int, digest: str = "", access_log_file: str = "") -> Snapshot:
+def snapshot(*ports: int, digest: str = "", access_log_file: str = "", **mesh: Any) -> Snapshot:
     """A snapshot with listeners at these ports and nothing behind them; no access log unless it is named."""
     listeners = tuple(listener(port, line=number) for number, port in enumerate(ports, 1))
-    return Snapshot(listeners, {}, MeshSettings(access_log_file), digest or repr(ports))
+    return Snapshot(listeners, {}, MeshSettings(access_log_file, **mesh), digest or repr(ports))

@@ -17,10 +17,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError
+from meshproxy.http import logwriter
 from meshproxy.model import Cluster, Endpoint, MeshSettings, Snapshot
 from meshproxy.reload import Result
 from meshproxy.service import MeshService, Settings, access_log_path, notify_supervisor
 from meshproxy.strategies.round_robin import RoundRobinBuilder
+from tests.fakes import AtOnce
 from tests.serving import FakeReactor, snapshot
 from tests.upstream.answers import FakeResolver
 
@@ -44,6 +46,7 @@ class Transport(StringTransport):
 
 class ServiceTestCase(SynchronousTestCase):
     def setUp(self) -> None:
+        self.patch(logwriter, "SerialThread", AtOnce)
         self.reactor = FakeReactor()
         self.next = snapshot(80)
         self.told: list[str] = []
@@ -211,8 +214,21 @@ class ReloadTests(ServiceTestCase):
         self.assertEqual(self.reactor.open_ports, [("", 80)])
         self.assertIs(self.reload(service, snapshot(80, access_log_file=new, digest="c")), Result.INSTALLED)
         self.assertTrue(os.path.exists(new))
-        assert service.gateway.access_log is not None
-        self.assertIs(service.gateway.access_log.counters, service.gateway.counters)
+
+    def test_access_log_format_changes(self) -> None:
+        """A reload that changes the format alone goes on in the same log, and no line is lost."""
+        path = Path(self.mktemp()).absolute()
+        service = self.started(snapshot(80, access_log_file=str(path)))
+        before = service.gateway.access_log
+        protocol, _ = self.connect()
+        protocol.dataReceived(b"GET /1 HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.reload(service, snapshot(80, access_log_file=str(path), access_log_format="%REQ(:PATH)%", digest="b"))
+        self.assertIs(service.gateway.access_log, before)
+        protocol.dataReceived(b"GET /2 HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.successResultOf(service.stopService())
+        first, second = path.read_text().splitlines()
+        self.assertIn('"GET /1 HTTP/1.1"', first)
+        self.assertEqual(second, "/2")
 
     def test_access_log_moves_to_standard_output(self) -> None:
         """A reload can turn to standard output, also when ``sys.stdout`` has become twistd's log by then."""

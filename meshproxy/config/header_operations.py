@@ -18,8 +18,8 @@ from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node
 from meshproxy.config.syntax import is_token
-from meshproxy.config.value_templates import COMMANDS, commands
 from meshproxy.errors import Location
+from meshproxy.operators import IN_HEADERS, Operator, parse
 from meshproxy.routes import HeaderOperations
 
 _MOST_REPORTED = 10
@@ -123,15 +123,17 @@ def _value(node: Node, findings: Findings) -> str:
     if "%" not in text:
         return text
     try:
-        found = commands(text)
+        found = [piece for piece in parse(text) if isinstance(piece, Operator)]
     except ValueError as error:
         node.fail(f"{node.path} {error}", "write %% for a percent sign")
-    unknown = dict.fromkeys(name for name, _ in found if name not in COMMANDS)
+    unknown = dict.fromkeys(operator.name for operator in found if operator.name not in IN_HEADERS)
     for name in list(unknown)[:_MOST_REPORTED]:
-        message = f"{node.path}: %{name[:40]}% is no command that is known here"
-        findings.warning(node.location, message, suggest(name, COMMANDS) or "Envoy refuses what it does not know, too")
-    if any(has_length for _, has_length in found):
-        message = f"{node.path}: Istio refuses a length behind the arguments of a command"
+        message = f"{node.path}: %{name[:40]}% is no operator that is known here"
+        findings.warning(
+            node.location, message, suggest(name, IN_HEADERS) or "Envoy refuses what it does not know, too"
+        )
+    if any(operator.length is not None for operator in found):
+        message = f"{node.path}: Istio refuses a length behind the arguments of an operator"
         findings.warning(node.location, message)
     return text
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from meshproxy.config import checks
+from meshproxy.config import access_log, checks
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries, decode_retries
@@ -18,7 +18,9 @@ from meshproxy.model import MeshSettings, UpgradeSettings
 _CONNECT_TIMEOUT = 10.0
 _MOST_PROXIES = 2**31 - 1
 _SERVED = (
+    "accessLogEncoding",
     "accessLogFile",
+    "accessLogFormat",
     "connectTimeout",
     "defaultConfig",
     "defaultHttpRetryPolicy",
@@ -26,8 +28,6 @@ _SERVED = (
     "upgrades",
 )
 _LATER = (
-    "accessLogEncoding",
-    "accessLogFormat",
     "defaultDestinationRuleExportTo",
     "defaultServiceExportTo",
     "defaultVirtualServiceExportTo",
@@ -84,6 +84,7 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
             log_file,
             proxies,
             _normalization(fields),
+            access_log.decode(fields),
             UpgradeSettings() if upgrades is None else decode_upgrades(upgrades, findings),
         ),
         _CONNECT_TIMEOUT if timeout is None else timeout,

@@ -146,7 +146,9 @@ class Exchange(ForwardedRequest):
         """The fields of the endpoint's response as the client gets them; date and server are not among them."""
         if self._edits is not None:
             fields = self._edits.response(fields, self)
-        return self._with_cors([*fields, *[(b"set-cookie", cookie) for cookie in self.cookies]])
+        fields = self._with_cors([*fields, *[(b"set-cookie", cookie) for cookie in self.cookies]])
+        self.response_fields = fields
+        return fields
 
     def _with_cors(self, fields: list[Field]) -> list[Field]:
         cors = self._cors_fields
@@ -174,6 +176,7 @@ class Exchange(ForwardedRequest):
         gateway.counters.local_replies_total += 1
         if fields is None:
             fields = self._with_cors(content_fields(status, body))
+        self.response_fields = fields
         if self.method == b"HEAD" or status in WITHOUT_BODY:
             body = b""
         self.bytes_sent = len(body)

@@ -112,7 +112,7 @@ class ForwardedRequest(Request):
                 plan.whole.arm(self)
         if choice.changes is not None or choice.rewrite is not None:
             self._change(choice.changes, choice.rewrite)
-        if choice.edits is not None:
+        if choice.edits is not None or plan.keeps_response:
             self._edits = choice.edits
             self.edited = True
         if plan.mirrors and self.upgrade is None:

@@ -64,8 +64,6 @@ class Gateway:
         self.reactor = reactor
         self.counters = Counters()
         self.access_log = access_log
-        if access_log is not None:
-            access_log.counters = self.counters
         self.getrandbits = (rng or random.Random()).getrandbits
         self.dates = DateCache()
         self.request_ids = RequestIds()
@@ -95,7 +93,7 @@ class Gateway:
         self.upstreams.update(snapshot.clusters)
         for listener in snapshot.listeners:
             factories[listener.key].routes = listener.routes
-        self.plans = Plans(self.reactor)
+        self.plans = Plans(self.reactor, self.access_log is not None and self.access_log.reads_response)
         self.trusted_proxies = snapshot.mesh.trusted_proxies
         self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
         self.upgrades = snapshot.mesh.upgrades.protocols

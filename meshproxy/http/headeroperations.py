@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from meshproxy.headers import JOINED_HEADERS
-from meshproxy.http.templates import Described, HeaderValues, Subject, Template, compile_template
+from meshproxy.http.operators import Described
+from meshproxy.http.templates import HeaderValues, Subject, Template, compile_template
 from meshproxy.routes import HeaderOperations
 
 Field = tuple[bytes, bytes]

@@ -6,6 +6,7 @@ so that requests of routes that ask for nothing pay for nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ from meshproxy.routes import DirectResponse, Forward, Mirror, Redirect, Route, W
 
 if TYPE_CHECKING:
     from meshproxy.http.forwarding import ForwardedRequest
+
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Choice:
@@ -53,6 +57,7 @@ class Plan:
         "expected_timeout",
         "fault",
         "hash_policy",
+        "keeps_response",
         "mirror_deadline",
         "mirrors",
         "name",
@@ -64,7 +69,8 @@ class Plan:
     )
 
     def __init__(self, route: Route, plans: Plans) -> None:
-        self.name = route.name.encode()
+        # It goes into lines of logs, and into headers.
+        self.name = _CONTROLS.sub("_", route.name).encode("utf-8", "replace")
         self.fault = route.fault
         self.answer: Redirect | DirectResponse | None = None
         self.edits: HeaderChanges | None = None
@@ -95,18 +101,23 @@ class Plan:
         expected = per_try or forward.timeout
         self.expected_timeout = b"%d" % round(expected * 1000) if expected else b""
         by_status = self.retrying is not None and self.retrying.from_status != NEVER
-        plain = not expected and not self.mirrors and not by_status
+        self.keeps_response = plans.keeps_response
+        plain = not expected and not self.mirrors and not by_status and not self.keeps_response
         self.choices = {destination: Choice(destination, plain) for destination in forward.destinations}
         if len(forward.destinations) == 1:
             self.only = self.choices[forward.destinations[0]]
 
 
 class Plans(dict[Route, Plan]):
-    """The plans of the present routes, each made when it is first asked for. ``clock`` provides ``IReactorTime``."""
+    """The plans of the present routes, each made when it is first asked for. ``clock`` provides ``IReactorTime``.
 
-    def __init__(self, clock: Any) -> None:
+    ``keeps_response``: exchanges keep the header fields of their responses.
+    """
+
+    def __init__(self, clock: Any, keeps_response: bool = False) -> None:
         super().__init__()
         self._clock = clock
+        self.keeps_response = keeps_response
         self._whole: dict[float, Deadline[ForwardedRequest]] = {}
         self._per_try: dict[float, Deadline[ForwardedRequest]] = {}
         self._mirrors: dict[float, Deadline[Mirrored]] = {}

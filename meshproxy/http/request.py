@@ -90,7 +90,8 @@ class Request:
     """See the head of this module. As ``IRequest`` it shows the head as it goes upstream.
 
     ``path`` has the query, ``route_path`` is the one that routes see. ``original_path`` is empty unless the path was
-    rewritten. ``special``: more has to be asked when a response comes. ``flags``, ``details`` and the attributes with
+    rewritten. ``special``: more has to be asked when a response comes. ``response_fields`` are those that the client
+    gets, where an access log reads them. ``flags``, ``details`` and the attributes with
     them are what the access log tells of it.
     """
 
@@ -141,6 +142,7 @@ class Request:
     flags = transport_failure = route_name = b""
     bytes_received = attempt = 0
     request_done_at = 0.0
+    response_fields: Sequence[Field] = ()
     _hop_by_hop = b""
     _added = b""  # lines in front of the last field, these among them
     _changed = False
@@ -213,6 +215,11 @@ class Request:
     def duration_ms(self) -> int:
         """From the first byte received to the last byte sent."""
         return int((self.ended_at - self.begun_at) * 1000)
+
+    @property
+    def request_ms(self) -> int:
+        """From the first byte received to the last byte of the request."""
+        return int((self.request_done_at - self.begun_at) * 1000) if self.request_done_at else 0
 
     @property
     def logged_remote(self) -> bytes:

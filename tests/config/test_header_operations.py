@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.config.value_templates import COMMANDS, commands
 from meshproxy.errors import Severity
-from meshproxy.http import templates
 from meshproxy.routes import Forward, HeaderOperations, Rewrite, WeightedDestination
 from tests.config.routing import TO_APP, compiled_route, forward, said
 
@@ -93,28 +91,10 @@ class AuthorityTests(SynchronousTestCase):
 
 
 class ValueTests(SynchronousTestCase):
-    def test_grammar(self) -> None:
-        """Commands begin and end with a percent sign; arguments are a text or a list of strings."""
-        for text, expected in (
-            ("100%%", []),
-            ("%A%", ["A"]),
-            ("%% %REQ(x)% %B%", ["REQ", "B"]),
-            ('%M(["a", "b\\"]"])%', ["M"]),
-            ("%START_TIME(%s.%3f)%", ["START_TIME"]),
-            ("%REQ(A?B):10%", ["REQ"]),
-        ):
-            self.assertEqual([name for name, _ in commands(text)], expected, text)
-        for text in ("100%", "%A", "%REQ(x", "%REQ(x)", "%M([)%", "%A()%", "%REQ(x)y%"):
-            self.assertRaises(ValueError, commands, text)
-
-    def test_known_commands(self) -> None:
-        """The commands that pass without a warning are those that are filled in."""
-        self.assertEqual(set(templates._COMMANDS) | {"REQ", "RESP", "START_TIME"}, COMMANDS)
-
     def test_said(self) -> None:
         """An unknown command, and a name that can be none, are warned about; the latter is left out."""
         for operation, part in (
-            ("set: {a: '%REQUEST(x)%'}", "%REQUEST% is no command that is known here"),
+            ("set: {a: '%REQUEST(x)%'}", "%REQUEST% is no operator that is known here"),
             ("set: {a: '%REQ(x):5%'}", "Istio refuses a length"),
             ("set: {'a b': c}", "'a b' can be no name of a header"),
             ("remove: ['a b']", "'a b' can be no name of a header"),
@@ -134,7 +114,7 @@ class ValueTests(SynchronousTestCase):
             ("request: {remove: [':authority']}", "':authority' cannot be removed"),
             ("response: {set: {host: x}}", "'host' cannot be changed here"),
             ("response: {add: {':authority': x}}", "':authority' cannot be changed here"),
-            ("request: {set: {a: '100%'}}", "begins no %COMMAND%"),
+            ("request: {set: {a: '100%'}}", "begins no %OPERATOR%"),
             ("request: {set: {a: '%REQ(x'}}", "does not end as %NAME(arguments)%"),
             ('request: {set: {a: "b\\nc"}}', "may not have control characters"),
             ("request: {set: {a: 1}}", "must be a string"),
