@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format unit demo clean
+.PHONY: help test lint format unit docs demo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -25,11 +25,14 @@ format: $(INSTALLED) ## Format the code and sort its imports
 unit: $(INSTALLED) ## Run the suite; TESTS=tests.test_layers runs a part of it
 	$(BIN)/python tools/run_tests.py $(or $(TESTS),tests)
 
+docs: $(INSTALLED) ## Build the documentation into docs/build, with warnings as errors
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/build
+
 demo: $(INSTALLED) ## Serve a sample mesh on loopback and show a sticky session
 	$(BIN)/python -m meshproxy.demo
 
 clean: ## Remove .venv and everything that was built
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) build dist docs/build *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
