@@ -22,6 +22,7 @@ from zope.interface import Attribute, Interface
 
 from meshproxy.errors import Location
 from meshproxy.model import Endpoint
+from meshproxy.policies import Warmup
 
 API_VERSION = 1
 
@@ -170,8 +171,19 @@ class IObservesLoad(Interface):
 class IWeighsLocalities(Interface):
     """An ``ILoadBalancerBuilder`` that can also share requests among localities first, then within each."""
 
-    def build_by_locality(localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> ILoadBalancer:
-        """The balancer of localities, each with its weight, at least 1, and its endpoints, at least one."""
+    def build_by_locality(localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> ILoadBalancer:
+        """The balancer of localities, each with its weight, above 0, and the endpoints of it that may be chosen.
+
+        Where ``ILoadBalancer.uses_hash``, weights are whole numbers, and a locality whose endpoints all fail is there
+        without any. For others, such a locality is left out, and one that lacks endpoints weighs less.
+        """
+
+
+class IWarmsUp(Interface):
+    """An ``ILoadBalancerBuilder`` whose balancers can give new endpoints less than their weight."""
+
+    def warming(warmup: Warmup, age: Callable[[Endpoint], float]) -> ILoadBalancerBuilder:
+        """A builder of such balancers; ``age`` tells how many seconds an endpoint has been in service."""
 
 
 class IContinues(Interface):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import field, frozen
 
 from meshproxy.errors import Diagnostic, Location
+from meshproxy.policies import OutlierDetection, Warmup
 from meshproxy.routes import Route
 
 if TYPE_CHECKING:  # interfaces.py names Endpoint; only annotations here need it back
@@ -92,6 +93,8 @@ class Cluster:
     ``targets``, if there are any, are endpoints whose addresses may be host names. At run time they are looked up again
     and again, and ``endpoints`` and ``balancer`` are replaced by what comes of it; a snapshot itself has none.
     ``logical``: there is one target, and the first address it has is the only endpoint.
+
+    ``outliers``: endpoints that fail are ejected. ``warmup``: new ones get their share little by little.
     """
 
     name: str
@@ -101,6 +104,8 @@ class Cluster:
     connect_timeout: float = 10.0
     targets: tuple[Endpoint, ...] = ()
     logical: bool = False
+    outliers: OutlierDetection | None = None
+    warmup: Warmup | None = None
 
 
 class RoutedRequest(Protocol):

@@ -6,13 +6,17 @@ Rules: pure integer arithmetic on counts of hosts, percent throughout. Hosts tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from attrs import frozen
+from attrs import evolve, frozen
+
+from meshproxy.model import Endpoint
 
 PANIC_THRESHOLD = 50
 OVERPROVISIONING = 140
+TRIES_PER_PRIORITY = 2
+"""What Istio asks for with ``retryRemoteLocalities``."""
 
 
 class Level(NamedTuple):
@@ -89,3 +93,53 @@ def _by_size(levels: Sequence[Level]) -> list[int]:
     loads = [100 * level.total // total for level in levels]
     loads[next(at for at, level in enumerate(levels) if level.total)] += 100 - sum(loads)
     return loads
+
+
+def loads_after(
+    tried: Sequence[Endpoint],
+    levels: Sequence[Level],
+    usual: Loads,
+    priority_of: Callable[[Endpoint], int | None],
+    frequency: int = TRIES_PER_PRIORITY,
+) -> Loads:
+    """The loads for a retry that prefers priorities which no try before it has used.
+
+    ``tried`` are the endpoints of those tries, in order; with every ``frequency`` of them, their priorities are left
+    out. When none is left that has an endpoint, all are there again. Source: ``previous_priorities.cc`` of Envoy.
+    """
+    loads = usual
+    counted: list[Endpoint] = []
+    left_out: set[int] = set()
+    for endpoint in tried:
+        counted.append(endpoint)
+        if len(counted) < frequency:
+            loads = usual
+        elif len(counted) % frequency == 0:
+            left_out.update(number for it in counted if (number := priority_of(it)) is not None)
+            adjusted = _without(left_out, levels, usual)
+            if adjusted is None:
+                left_out.clear()
+                counted.clear()
+                adjusted = _without(left_out, levels, usual)
+            loads = adjusted or usual
+    return loads
+
+
+def _without(left_out: Collection[int], levels: Sequence[Level], usual: Loads) -> Loads | None:
+    """The loads without some priorities; None if nothing is available then."""
+    kept = [Level(0, 0, 0) if number in left_out else level for number, level in enumerate(levels)]
+    available = [
+        *[_availability(level.healthy, level.total, OVERPROVISIONING) for level in kept],
+        *[_availability(level.degraded, level.total, OVERPROVISIONING) for level in kept],
+    ]
+    total = min(100, sum(available))
+    if not total:
+        return None
+    loads = [0] * len(available)
+    left = 100
+    while left:  # what rounding leaves goes round once more
+        for at, share in enumerate(available):
+            more = min(left, share * 100 // total)
+            loads[at] += more
+            left -= more
+    return evolve(usual, healthy=tuple(loads[: len(levels)]), degraded=tuple(loads[len(levels) :]))

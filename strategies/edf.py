@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heapreplace
 from math import floor
 
+from meshproxy.model import Endpoint
+
 # Beyond this many picks the doubles of the jump would lose too much.
 _MOST_PICKS = 429_496_729
 _WEIGHT_MARGIN = 1e-13
@@ -61,3 +63,14 @@ class Rotation:
         """All hosts in the order of their next turns. Changes nothing."""
         for _, _, index in sorted(self._queue):
             yield index
+
+
+def rotation(
+    endpoints: Sequence[Endpoint], seed: int, factor: Callable[[Endpoint], float] | None = None
+) -> Rotation | None:
+    """The rotation of endpoints by their weights times ``factor``; None where all have the same and none is lowered."""
+    factors = [1.0 if factor is None else factor(endpoint) for endpoint in endpoints]
+    weights = [endpoint.weight for endpoint in endpoints]
+    if len(endpoints) < 2 or (len(set(weights)) == 1 and min(factors) == 1.0):
+        return None
+    return Rotation([weight * share for weight, share in zip(weights, factors, strict=True)], seed)

@@ -1,7 +1,7 @@
 """Balancing among localities of given weights, then within the one that was chosen.
 
 Localities take turns by earliest deadline first, whatever the balancer within each does. Source:
-``load_balancer_impl.cc`` of Envoy (locality weighted balancing), for localities whose endpoints are all healthy.
+``locality_wrr.cc`` of Envoy; what a locality weighs that lacks endpoints is the caller's business.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from meshproxy.interfaces import ILoadBalancer, IObservesLoad
 from meshproxy.model import Endpoint
 from meshproxy.strategies.edf import Rotation
 
-Localities = Sequence[tuple[int, Sequence[Endpoint]]]
-"""Localities with their weights, at least 1, and their endpoints."""
+Localities = Sequence[tuple[float, Sequence[Endpoint]]]
+"""Localities with their weights, above 0, and their endpoints, at least one."""
 
 
 @implementer(ILoadBalancer)

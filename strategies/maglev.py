@@ -137,7 +137,7 @@ class MaglevBuilder:
         """See ``ILoadBalancerBuilder``."""
         return Maglev(shares.of_endpoints(endpoints), self.table_size)
 
-    def build_by_locality(self, localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> Maglev:
+    def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> Maglev:
         """See ``IWeighsLocalities``."""
         return Maglev(shares.of_localities(localities), self.table_size)
 

@@ -151,7 +151,7 @@ class RingHashBuilder:
         """See ``ILoadBalancerBuilder``."""
         return RingHash(shares.of_endpoints(endpoints), self)
 
-    def build_by_locality(self, localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> RingHash:
+    def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> RingHash:
         """See ``IWeighsLocalities``."""
         return RingHash(shares.of_localities(localities), self)
 

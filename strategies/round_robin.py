@@ -1,7 +1,8 @@
 """``ROUND_ROBIN``: endpoints in turn, in proportion to their weights.
 
-The start is random, and equal endpoints keep their position over a rebuild. Endpoints of different weights go by
-earliest deadline first; that order starts anew when they change. Source: ``round_robin_lb.cc`` of Envoy.
+The start is random, and equal endpoints keep their position over a rebuild. Endpoints of different weights, or of which
+some are warming up, go by earliest deadline first; that order starts anew when they change. Source:
+``round_robin_lb.cc`` of Envoy.
 """
 
 from __future__ import annotations
@@ -9,38 +10,50 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from zope.interface import implementer
 
-from meshproxy.interfaces import IConfig, IContinues, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
+from meshproxy.interfaces import (
+    IConfig,
+    IContinues,
+    ILoadBalancer,
+    ILoadBalancerBuilder,
+    IWarmsUp,
+    IWeighsLocalities,
+)
 from meshproxy.model import Endpoint
-from meshproxy.strategies.edf import Rotation
+from meshproxy.policies import Warmup
+from meshproxy.strategies.edf import rotation
 from meshproxy.strategies.localities import Localities, LocalityTurns
 from meshproxy.strategies.settings import nothing
+from meshproxy.strategies.slow_start import Factor, factors
 
 
 @implementer(ILoadBalancer, IContinues)
 class RoundRobin:
-    """``seed`` is an unsigned 64-bit number that sets the phase."""
+    """``seed`` is an unsigned 64-bit number that sets the phase. ``factor``, if there is one, lowers weights."""
 
-    __slots__ = ("_endpoints", "_index", "_rotation", "_seed")
+    __slots__ = ("_endpoints", "_factor", "_index", "_rotation", "_seed")
     uses_hash = False
 
-    def __init__(self, endpoints: Sequence[Endpoint], seed: int) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], seed: int, factor: Factor | None = None) -> None:
         self._endpoints = list(endpoints)
+        self._factor = factor
         self._start(seed, seed)
 
     def _start(self, seed: int, index: int) -> None:
         self._seed = seed
         self._index = index
-        weights = [endpoint.weight for endpoint in self._endpoints]
-        self._rotation = Rotation(weights, seed) if len(set(weights)) > 1 else None
+        self._rotation = rotation(self._endpoints, seed, self._factor)
 
     def pick(self, hash: int, attempt: int) -> Endpoint | None:
         """See ``ILoadBalancer``. Each call is a turn, a further attempt's too."""
         endpoints = self._endpoints
         if self._rotation is not None:
-            return endpoints[self._rotation.pick()]
+            factor = self._factor
+            if factor is None:
+                return endpoints[self._rotation.pick()]
+            return endpoints[self._rotation.pick_by(lambda at: endpoints[at].weight * factor(endpoints[at]))]
         if not endpoints:
             return None
         index = self._index
@@ -63,16 +76,21 @@ class RoundRobin:
             self._start(previous._seed, previous._index)
 
 
-@implementer(ILoadBalancerBuilder, IWeighsLocalities)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities, IWarmsUp)
 @frozen
 class RoundRobinBuilder:
-    """``getrandbits`` is the source of phases; it does not count when builders are compared."""
+    """``getrandbits`` is the source of phases; like ``factor`` it does not count when builders are compared."""
 
     getrandbits: Callable[[int], int] = field(eq=False, repr=False)
+    factor: Factor | None = field(default=None, eq=False, repr=False)
 
     def build(self, endpoints: Sequence[Endpoint]) -> RoundRobin:
         """See ``ILoadBalancerBuilder``."""
-        return RoundRobin(endpoints, self.getrandbits(64))
+        return RoundRobin(endpoints, self.getrandbits(64), self.factor)
+
+    def warming(self, warmup: Warmup, age: Callable[[Endpoint], float]) -> RoundRobinBuilder:
+        """See ``IWarmsUp``."""
+        return evolve(self, factor=factors(warmup, age))
 
     def build_by_locality(self, localities: Localities) -> LocalityTurns:
         """See ``IWeighsLocalities``."""

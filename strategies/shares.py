@@ -20,7 +20,7 @@ def flat(hosts: Sequence[tuple[_Host, int]]) -> list[tuple[_Host, float]]:
     return [(host, weight * 1.0 / total) for host, weight in hosts]
 
 
-def by_locality(localities: Sequence[tuple[int, Sequence[tuple[_Host, int]]]]) -> list[tuple[_Host, float]]:
+def by_locality(localities: Sequence[tuple[float, Sequence[tuple[_Host, int]]]]) -> list[tuple[_Host, float]]:
     """Localities as pairs of their weight and hosts with weights to hosts with shares, locality by locality.
 
     The hosts of a locality of weight 0 are left out.
@@ -35,7 +35,7 @@ def by_locality(localities: Sequence[tuple[int, Sequence[tuple[_Host, int]]]]) -
     return shares
 
 
-def of_localities(localities: Sequence[tuple[int, Sequence[Endpoint]]]) -> list[tuple[Endpoint, float]]:
+def of_localities(localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> list[tuple[Endpoint, float]]:
     """Endpoints with their shares, by the weight of their locality first and their own within it."""
     return by_locality(
         [(weight, [(endpoint, endpoint.weight) for endpoint in endpoints]) for weight, endpoints in localities]

@@ -14,10 +14,19 @@ from tests.packaging.checkout import ROOT
 # stands for all its modules.
 LAYERS = (
     ("_version", "errors", "duration", "hashing", "headers", "operators", "paths", "regex"),
-    ("interfaces", "model", "routes"),
+    ("interfaces", "model", "policies", "routes"),
     ("plugin", "registry"),
     ("strategies",),
-    ("config", "conditions", "routeindex", "routing", "selection", "priority"),
+    (
+        "config",
+        "conditions",
+        "routeindex",
+        "routing",
+        "selection",
+        "priority",
+        "availability",
+        "localities",
+    ),
     ("upstream",),
     ("net", "http"),
     ("reload", "service", "signals", "explain"),

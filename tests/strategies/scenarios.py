@@ -26,6 +26,7 @@ class Host:
 
     key: str
     weight: int = 1
+    locality: str = ""
 
 
 @implementer(IRequest)
