@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
+from meshproxy.availability import Priorities
 from meshproxy.hashing import mix
 from meshproxy.interfaces import IHashKey, ILoadBalancer, IObservesLoad, IRequest
 from meshproxy.model import Endpoint
+from meshproxy.priority import TRIES_PER_PRIORITY
 from meshproxy.routes import WeightedDestination
 
 # A retry that avoids hosts asks the balancer for attempts 0 to this one.
@@ -72,3 +74,10 @@ def choose(
                 break
             endpoint = pick(hash, attempt)
     return endpoint
+
+
+def after(
+    tried: Sequence[Endpoint], balancer: ILoadBalancer, tries_per_priority: int = TRIES_PER_PRIORITY
+) -> ILoadBalancer:
+    """The balancer for a retry that prefers priorities without tried endpoints; itself if it has but one priority."""
+    return balancer.after(tried, tries_per_priority) if isinstance(balancer, Priorities) else balancer

@@ -126,6 +126,7 @@ class MeshService(MultiService):
         names_from: Any = self._resolver or resolver
         self.discovery = Discovery(reactor, names_from, run_in_thread, self.gateway.upstreams.replace)
         self.gateway.upstreams.follow = self.discovery.follow
+        self.gateway.upstreams.run_in_thread = run_in_thread
         self.reload = Reload(paths, read, load, self._install, reactor, run_in_thread, prepare=self._prepare)
         self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
         self._first = snapshot

@@ -54,6 +54,8 @@ class FixedBalancer:
 
     def pick(self, hash: int, attempt: int) -> Endpoint | None:
         self.asked.append((hash, attempt))
+        if not self.endpoints:
+            return None
         return self.endpoints[((hash if self.uses_hash else 0) + attempt) % len(self.endpoints)]
 
     def candidates(self, hash: int) -> Iterator[Endpoint]:

@@ -16,6 +16,7 @@ from twisted.copyright import version as twisted_version
 from meshproxy import __version__
 from meshproxy.http.counters import Counters
 from meshproxy.service import MeshService
+from meshproxy.upstream.ejections import Ejections
 
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _HELP = {
@@ -55,6 +56,7 @@ class MeshCollector(Collector):
         """See ``prometheus_client.registry.Collector``."""
         yield from _counted(self._service.gateway.counters)
         yield from self._configuration()
+        yield from _ejected(self._service.gateway.upstreams.ejections)
         yield GaugeMetricFamily("meshproxy_ready", "1 while requests are served.", float(self._service.ready))
         yield GaugeMetricFamily("meshproxy_listeners", "Ports that are open.", len(self._service.ports.open_ports))
         build = GaugeMetricFamily(
@@ -103,6 +105,21 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     for code_class in _CLASSES:
         responses.add_metric([code_class], getattr(counters, "responses_" + code_class))
     yield responses
+
+
+def _ejected(ejections: Ejections) -> Iterator[Metric]:
+    by_reason = CounterMetricFamily(
+        "meshproxy_ejections", "Endpoints ejected by outlier detection, by reason.", labels=["reason"]
+    )
+    for reason, number in ejections.by_reason.items():
+        by_reason.add_metric([reason.value], number)
+    yield by_reason
+    yield CounterMetricFamily(
+        "meshproxy_ejections_prevented_total",
+        "Endpoints that would have been ejected but for maxEjectionPercent.",
+        ejections.spared,
+    )
+    yield GaugeMetricFamily("meshproxy_ejections_active", "Endpoints that are ejected.", ejections.active)
 
 
 def registry_for(service: MeshService) -> CollectorRegistry:

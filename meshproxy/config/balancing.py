@@ -23,8 +23,9 @@ from meshproxy.config.findings import Findings
 from meshproxy.config.locality import LocalitySetting
 from meshproxy.config.nodes import Node
 from meshproxy.errors import ConfigError, Location
-from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
+from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder, IWarmsUp, IWeighsLocalities
 from meshproxy.model import Endpoint
+from meshproxy.policies import Warmup
 from meshproxy.registry import Registry
 from meshproxy.routes import KeyOrigin
 
@@ -36,10 +37,10 @@ _HASH_KEYS = ("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameter
 _HASH_BALANCERS = ("ringHash", "maglev")
 _SIMPLE = ("UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST")
 _ALIASES = {"UNSPECIFIED": DEFAULT, "LEAST_CONN": DEFAULT}
-_LATER = ("backendUtilization", "warmup", "warmupDurationSecs", "zoneAwareLbSetting")
+_SERVED = ("simple", "consistentHash", "localityLbSetting", "warmup", "warmupDurationSecs")
+_LATER = ("backendUtilization", "zoneAwareLbSetting")
 _LATER_CHECKS: Mapping[str, Callable[[Node, Findings], None]] = {
     "backendUtilization": policy_blocks.check_utilization,
-    "warmup": policy_blocks.check_warmup,
     "zoneAwareLbSetting": policy_blocks.check_zone_aware,
 }
 _RING = "ringHash"
@@ -50,7 +51,7 @@ _LEGACY_SIZE = "minimumRingSize"
 class Balancing:
     """What a ``loadBalancer`` block says. ``consistent``: it has ``consistentHash``, with or without a key.
 
-    ``locality`` is None where localities do not count. ``key_origin`` is None where there is no ``hash_key``.
+    ``locality`` is None where the block does not speak of localities, ``key_origin`` where there is no ``hash_key``.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Balancing:
     consistent: bool = False
     locality: LocalitySetting | None = None
     key_origin: KeyOrigin | None = None
+    warmup: Warmup | None = None
 
 
 class Strategies:
@@ -149,12 +151,12 @@ def decode(node: Node, findings: Findings, strategies: Strategies, ejecting: boo
 
     ``ejecting``: an ``outlierDetection`` stands beside it.
     """
-    fields = Fields(node, findings, ("simple", "consistentHash", "localityLbSetting"), _LATER)
+    fields = Fields(node, findings, _SERVED, _LATER)
     for name, check in _LATER_CHECKS.items():
         block = fields.get(name)
         if block is not None:
             check(block, findings)
-    fields.duration("warmupDurationSecs")
+    warmup = _warmup(fields)
     for one, other in (("warmup", "warmupDurationSecs"), ("localityLbSetting", "zoneAwareLbSetting")):
         if one in fields and other in fields:
             findings.error(node.key_location(other), f"{node.path} may have only one of {one} and {other}")
@@ -168,13 +170,40 @@ def decode(node: Node, findings: Findings, strategies: Strategies, ejecting: boo
         balancing = _consistent_hash(consistent, findings, strategies)
     else:
         balancing = _simple(fields.get("simple"), findings, strategies)
-    if balancing is None or by_locality is None or not by_locality.distribute:
-        return balancing
-    if not IWeighsLocalities.providedBy(balancing.builder):
+    if balancing is None:
+        return None
+    if by_locality is not None and by_locality.weighted and not IWeighsLocalities.providedBy(balancing.builder):
         location = fields.location_of("localityLbSetting")
         not_served(findings, location, f"{fields.path_of('localityLbSetting')} with strategy {balancing.name}")
         return None
-    return evolve(balancing, locality=by_locality)
+    if warmup is not None and not IWarmsUp.providedBy(balancing.builder):
+        name = "warmup" if "warmup" in fields else "warmupDurationSecs"
+        message = f"{fields.path_of(name)} has no effect with {balancing.name}"
+        findings.warning(node.key_location(name), message, "ROUND_ROBIN and LEAST_REQUEST let endpoints warm up")
+        warmup = None
+    return evolve(balancing, locality=by_locality, warmup=warmup)
+
+
+def _warmup(fields: Fields) -> Warmup | None:
+    seconds = fields.duration("warmupDurationSecs")
+    node = fields.get("warmup")
+    if node is None:
+        return None if seconds is None else Warmup(seconds)
+    inner = Fields(node, fields.findings, ("duration", "minimumPercent", "aggression"))
+    inner.required("duration")
+    seconds = inner.duration("duration")
+    least = inner.read("minimumPercent", lambda found: found.number(0, 100))
+    aggression = inner.read("aggression", lambda found: found.number(0))
+    if aggression == 0:
+        inner.findings.error(inner.location_of("aggression"), f"{inner.path_of('aggression')} must be above 0")
+    if seconds is None:
+        return None
+    default = Warmup(seconds)
+    return Warmup(
+        seconds,
+        default.aggression if aggression is None else aggression,
+        default.minimum_percent if least is None else least,
+    )
 
 
 def _simple(node: Node | None, findings: Findings, strategies: Strategies) -> Balancing | None:

@@ -6,23 +6,28 @@ its share of requests is answered 503.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 from zope.interface import Interface
 
+from meshproxy.availability import AvailableBuilder
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.decoding import not_served
-from meshproxy.config.destination_rule import Subset
+from meshproxy.config.destination_rule import Policy, Subset
 from meshproxy.config.destinations import Destination
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
+from meshproxy.config.locality import LocalitySetting, localities, warn_of_no_effect
+from meshproxy.config.outliers import OutlierSetting
 from meshproxy.config.rules import MergedRule, Rules
 from meshproxy.config.service_entry import Resolution
 from meshproxy.config.services import Service, Services
 from meshproxy.config.syntax import canonical_ip
-from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad, IWeighsLocalities
-from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin
+from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
+from meshproxy.localities import arranged
+from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity
+from meshproxy.policies import OutlierDetection
 
 _NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
 _ENCRYPTED = ("HTTPS", "TLS")
@@ -46,13 +51,14 @@ class _Wanted:
     balancing: Balancing
     builder: ILoadBalancerBuilder
     connect_timeout: float
+    outliers: OutlierDetection | None
 
 
 class Clusters:
     """The clusters of a snapshot while it is compiled.
 
-    ``broken``: kinds of which objects may be missing. ``locality`` is the proxy's own. ``resolved`` has the
-    destinations that some route uses, ``origins`` says where the load balancers come from.
+    ``broken``: kinds of which objects may be missing. ``resolved`` has the destinations that some route uses,
+    ``origins`` says where the load balancers come from.
     """
 
     def __init__(
@@ -63,7 +69,7 @@ class Clusters:
         findings: Findings,
         broken: set[str],
         connect_timeout: float,
-        locality: str,
+        proxy: ProxyIdentity,
         previous: Mapping[str, Cluster],
     ) -> None:
         self.clusters: dict[str, Cluster] = {}
@@ -75,7 +81,7 @@ class Clusters:
         self._findings = findings
         self._broken = broken
         self._connect_timeout = connect_timeout
-        self._locality = locality
+        self._proxy = proxy
         self._previous = previous
         self._owners: dict[str, Service] = {}
         # Balancers are shared among clusters of equal endpoints; a large table is then built once.
@@ -184,7 +190,8 @@ class Clusters:
         endpoints = self._endpoints(destination, service, port, subset)
         if not endpoints and service.resolution.by_name:
             return  # Istio makes no cluster of names without a name
-        balancing, pool = (None, None) if rule is None else rule.effective(port, subset)
+        policy = Policy() if rule is None else rule.effective(port, subset)
+        balancing, pool, outliers = policy.balancing, policy.connection_pool, policy.outliers
         balancing = balancing or self._strategies.default
         if balancing is None:
             return
@@ -194,28 +201,42 @@ class Clusters:
             endpoints,
             service.resolution,
             balancing,
-            self._builder(service, endpoints, balancing),
+            self._builder(service, endpoints, balancing, outliers),
             self._connect_timeout if timeout is None else timeout,
+            None if outliers is None else outliers.detection,
         )
         self._add(name, cluster)
 
-    def _builder(self, service: Service, endpoints: tuple[Endpoint, ...], balancing: Balancing) -> ILoadBalancerBuilder:
-        builder, setting = balancing.builder, balancing.locality
-        if setting is None or not IWeighsLocalities.providedBy(builder):
-            return builder
-        distributed = setting.builder(builder, self._locality)
-        if distributed.shares is None:
-            message = (
-                f"no entry of distribute is for the locality of this proxy, which is {self._locality or 'unknown'}"
-            )
-            self._findings.warning(setting.location, message, "" if self._locality else "--proxy-locality says it")
-        kept = {endpoint.locality for _, found in distributed.weighed(endpoints) for endpoint in found}
-        lost = sorted({endpoint.locality for endpoint in endpoints} - kept)
+    def _builder(
+        self,
+        service: Service,
+        endpoints: tuple[Endpoint, ...],
+        balancing: Balancing,
+        outliers: OutlierSetting | None,
+    ) -> ILoadBalancerBuilder:
+        setting = balancing.locality
+        if setting is None and outliers is None:
+            return balancing.builder
+        policy = localities(setting, self._proxy, outliers is not None)
+        if setting is not None and (setting.distribute or outliers is not None):
+            warn_of_no_effect(setting, self._proxy, self._findings)
+        used = [it for groups in arranged(endpoints, policy) for group in groups for it in group.endpoints]
+        if setting is not None:
+            self._warn_of_left_out(service, endpoints, used, setting)
+        if outliers is not None:
+            if not service.resolution.by_name:
+                outliers.warn_of_never(len(used), service.host, self._findings)
+            return AvailableBuilder(balancing.builder, policy, outliers.detection.min_health_percent)
+        return AvailableBuilder(balancing.builder, policy) if policy.weighted else balancing.builder
+
+    def _warn_of_left_out(
+        self, service: Service, endpoints: Sequence[Endpoint], used: Sequence[Endpoint], setting: LocalitySetting
+    ) -> None:
+        lost = sorted({endpoint.locality for endpoint in endpoints} - {endpoint.locality for endpoint in used})
         if lost:
             names = ", ".join(name or "no locality" for name in lost)
             message = f"endpoints of {service.host} in {names} get no requests, since distribute does not name it"
             self._findings.warning(setting.location, message)
-        return distributed
 
     def _endpoints(
         self, destination: Destination, service: Service, port: int, subset: Subset | None
@@ -249,16 +270,25 @@ class Clusters:
         old = self._previous.get(name)
         balancer = None
         if old is not None and old.endpoints == endpoints and _equal(old.builder, builder):
-            same = (old.connect_timeout, old.targets, old.logical)
-            if same == (wanted.connect_timeout, targets, logical):
+            same = (old.connect_timeout, old.targets, old.logical, old.outliers, old.warmup)
+            if same == (wanted.connect_timeout, targets, logical, wanted.outliers, wanted.balancing.warmup):
                 self.clusters[name] = old
                 return
             balancer = old.balancer
         if balancer is None:
             balancer = self._balancer(endpoints, wanted)
         if balancer is not None:
-            timeout = wanted.connect_timeout
-            self.clusters[name] = Cluster(name, endpoints, builder, balancer, timeout, targets, logical)
+            self.clusters[name] = Cluster(
+                name,
+                endpoints,
+                builder,
+                balancer,
+                wanted.connect_timeout,
+                targets,
+                logical,
+                outliers=wanted.outliers,
+                warmup=wanted.balancing.warmup,
+            )
 
     def _balancer(self, endpoints: tuple[Endpoint, ...], wanted: _Wanted) -> ILoadBalancer | None:
         tables = self._tables.setdefault(endpoints, [])

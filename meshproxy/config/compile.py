@@ -90,7 +90,7 @@ def _compile(
     rules = Rules(objects.destination_rules, identity)
     known = {} if previous is None else previous.clusters
     timeout = objects.mesh.connect_timeout
-    clusters = Clusters(services, rules, strategies, findings, objects.broken, timeout, identity.locality, known)
+    clusters = Clusters(services, rules, strategies, findings, objects.broken, timeout, identity, known)
     tables = _tables(objects, clusters, identity, findings)
     warn_of_no_effect(Compiled(objects, services, rules, clusters, tables, identity), findings)
     listeners = tuple(

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from meshproxy.config import balancing, checks, policy_blocks
+from meshproxy.config import balancing, checks, outliers, policy_blocks
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.names import complete_host
 from meshproxy.config.nodes import Node
+from meshproxy.config.outliers import OutlierSetting
 from meshproxy.config.selectors import read_selector
 from meshproxy.errors import Location
 
-_PORT_BLOCKS = ("loadBalancer", "connectionPool")
-_LATER_PORT_BLOCKS = ("outlierDetection", "tls")
+_PORT_BLOCKS = ("loadBalancer", "connectionPool", "outlierDetection")
+_LATER_PORT_BLOCKS = ("tls",)
 _LATER_POLICY = (*_LATER_PORT_BLOCKS, "tunnel", "proxyProtocol", "retryBudget")
 _LATER_TCP = ("maxConnections", "tcpKeepalive", "maxConnectionDuration", "idleTimeout")
 _LATER_CHECKS: Mapping[str, Callable[[Node, Findings], None]] = {
-    "outlierDetection": policy_blocks.check_outliers,
     "tls": policy_blocks.check_tls,
     "tunnel": policy_blocks.check_tunnel,
     "proxyProtocol": policy_blocks.check_proxy_protocol,
@@ -45,6 +45,7 @@ class Policy:
     connection_pool: ConnectionPool | None = None
     ports: Mapping[int, Policy] = field(factory=dict)
     location: Location | None = None
+    outliers: OutlierSetting | None = None
 
 
 @frozen(eq=False)
@@ -137,7 +138,7 @@ def _policy(node: Node, findings: Findings, strategies: Strategies) -> Policy:
             findings.warning(entry.location, f"{entry.path} has no effect: an earlier entry is for port {number} too")
         else:
             ports[number] = policy
-    return Policy(*_blocks(fields, strategies), ports)
+    return evolve(_blocks(fields, strategies), ports=ports)
 
 
 def _port_policy(node: Node, findings: Findings, strategies: Strategies) -> tuple[int, Policy] | None:
@@ -147,20 +148,21 @@ def _port_policy(node: Node, findings: Findings, strategies: Strategies) -> tupl
         findings.error(node.location, f"{node.path} needs at least one of {names}")
     fields.required("port")
     number = fields.read("port", checks.port_selector)
-    policy = Policy(*_blocks(fields, strategies), location=node.location)
+    policy = evolve(_blocks(fields, strategies), location=node.location)
     return None if number is None else (number, policy)
 
 
-def _blocks(fields: Fields, strategies: Strategies) -> tuple[Balancing | None, ConnectionPool | None]:
+def _blocks(fields: Fields, strategies: Strategies) -> Policy:
+    findings = fields.findings
     for name, check in _LATER_CHECKS.items():
         block = fields.get(name)
         if block is not None:
-            check(block, fields.findings)
-    load_balancer, pool = fields.get("loadBalancer"), fields.get("connectionPool")
-    ejecting = "outlierDetection" in fields
-    return (
-        None if load_balancer is None else balancing.decode(load_balancer, fields.findings, strategies, ejecting),
-        None if pool is None else _connection_pool(pool, fields.findings),
+            check(block, findings)
+    load_balancer, pool, ejection = (fields.get(name) for name in _PORT_BLOCKS)
+    return Policy(
+        None if load_balancer is None else balancing.decode(load_balancer, findings, strategies, ejection is not None),
+        None if pool is None else _connection_pool(pool, findings),
+        outliers=None if ejection is None else outliers.decode(ejection, findings),
     )
 
 

@@ -1,28 +1,25 @@
-"""``localityLbSetting``: shares of the requests for localities, as seen from the proxy's own.
+"""``localityLbSetting``: what the places of endpoints mean for a proxy that has a place itself.
 
-Source: Istio. Only ``distribute`` has an effect of its own; ``failover`` and ``failoverPriority`` make priorities,
-which count once endpoints can be found unhealthy.
+Source: Istio. ``distribute`` shares requests among localities; otherwise localities make priorities, which count once
+endpoints can be found unhealthy: that is, where there is ``outlierDetection``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 
 from attrs import frozen
-from zope.interface import implementer
 
 from meshproxy.config import checks
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node
 from meshproxy.errors import Location, Severity
-from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder, IWeighsLocalities
-from meshproxy.model import Endpoint
+from meshproxy.localities import ANY, TOPOLOGY, matches, parts
+from meshproxy.model import ProxyIdentity
+from meshproxy.policies import Localities
 
-ANY = "*"
 _LARGEST_SHARE = 2**32 - 1
-_TOPOLOGY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")
 
 
 @frozen
@@ -35,63 +32,56 @@ class Distribution:
 
 @frozen(eq=False)
 class LocalitySetting:
-    """``distribute`` is empty where localities do not count."""
+    """The block and where it stands. Where it is not ``enabled``, localities do not count."""
 
-    distribute: tuple[Distribution, ...]
     location: Location
+    enabled: bool = True
+    distribute: tuple[Distribution, ...] = ()
+    failover: tuple[tuple[str, str], ...] = ()
+    labels: tuple[str, ...] = ()
 
-    def builder(self, builder: IWeighsLocalities, locality: str) -> DistributedBuilder:
-        """What builds the balancers of a proxy in ``locality``."""
-        found = next((entry.shares for entry in self.distribute if matches(locality, entry.origin)), None)
-        return DistributedBuilder(builder, found)
-
-
-@implementer(ILoadBalancerBuilder)
-@frozen
-class DistributedBuilder:
-    """Shares requests among localities; ``shares`` is None where no entry is for the proxy's locality.
-
-    Then a locality has the weight of its endpoints together.
-    """
-
-    inner: IWeighsLocalities
-    shares: tuple[tuple[str, int], ...] | None
-
-    def build(self, endpoints: Sequence[Endpoint]) -> ILoadBalancer:
-        """See ``ILoadBalancerBuilder``."""
-        return self.inner.build_by_locality(self.weighed(endpoints))
-
-    def weighed(self, endpoints: Sequence[Endpoint]) -> list[tuple[int, Sequence[Endpoint]]]:
-        """The localities that get requests, in the order in which they come, each with its weight."""
-        localities: dict[str, list[Endpoint]] = {}
-        for endpoint in endpoints:
-            localities.setdefault(endpoint.locality, []).append(endpoint)
-        sizes = {name: sum(endpoint.weight for endpoint in found) for name, found in localities.items()}
-        weights = sizes if self.shares is None else _divided(sizes, self.shares)
-        return [(weights[name], found) for name, found in localities.items() if name in weights]
+    @property
+    def weighted(self) -> bool:
+        """Whether balancers may have to share requests among localities."""
+        return self.enabled and bool(self.distribute or self.failover or self.labels)
 
 
-def _divided(sizes: dict[str, int], shares: Sequence[tuple[str, int]]) -> dict[str, int]:
-    """Each share divided among the localities that match it and no earlier one, by their size."""
-    weights: dict[str, int] = {}
-    for pattern, percent in shares:
-        claimed = [name for name in sizes if name not in weights and matches(name, pattern)]
-        total = sum(sizes[name] for name in claimed)
-        weights.update((name, ceil(sizes[name] * percent / total)) for name in claimed)
-    return weights
+def localities(setting: LocalitySetting | None, proxy: ProxyIdentity, ejecting: bool) -> Localities:
+    """What a setting comes to, or what holds without one. ``ejecting``: endpoints can be found unhealthy."""
+    if setting is not None and not setting.enabled:
+        return Localities()
+    if setting is not None and setting.distribute:
+        found = next((entry.shares for entry in setting.distribute if matches(proxy.locality, entry.origin)), None)
+        return Localities(proxy.locality, weighted=True, shares=found)
+    if not ejecting:
+        return Localities()
+    if setting is None:
+        return Localities(proxy.locality, by_distance=True)
+    return Localities(
+        proxy.locality,
+        weighted=setting.weighted,
+        by_distance=bool(setting.failover) or not setting.labels,
+        failover=setting.failover,
+        labels=setting.labels,
+        origin_labels=proxy.labels,
+    )
 
 
-def matches(locality: str, pattern: str) -> bool:
-    """Whether a pattern takes a locality; a part of the pattern that is missing takes everything."""
-    region, zone, subzone = _parts(locality)
-    wanted_region, wanted_zone, wanted_subzone = _parts(pattern)
-    return wanted_region in (ANY, region) and wanted_zone in (ANY, "", zone) and wanted_subzone in (ANY, "", subzone)
-
-
-def _parts(locality: str) -> tuple[str, str, str]:
-    region, _, rest = locality.partition("/")
-    zone, _, subzone = rest.partition("/")
-    return region, zone, subzone
+def warn_of_no_effect(setting: LocalitySetting, proxy: ProxyIdentity, findings: Findings) -> None:
+    """Report entries none of which is for the place of the proxy."""
+    if not setting.enabled:
+        return
+    hint = "" if proxy.locality else "--proxy-locality says it"
+    place = proxy.locality or "unknown"
+    if setting.distribute:
+        if not any(matches(proxy.locality, entry.origin) for entry in setting.distribute):
+            message = f"no entry of distribute is for the locality of this proxy, which is {place}"
+            findings.warning(setting.location, message, hint)
+    elif setting.failover:
+        region = parts(proxy.locality)[0]
+        if not any(origin == region for origin, _ in setting.failover):
+            message = f"no entry of failover is from the region of this proxy, whose locality is {place}"
+            findings.warning(setting.location, message, hint)
 
 
 def decode(node: Node, findings: Findings, ejecting: bool) -> LocalitySetting | None:
@@ -106,10 +96,10 @@ def decode(node: Node, findings: Findings, ejecting: bool) -> LocalitySetting | 
     problem = overlap([entry.origin for entry in distribute])
     if problem:
         findings.error(fields.location_of("distribute"), f"{fields.path_of('distribute')}: from {problem}")
-    for entry in fields.items("failover"):
-        _check_failover(entry, findings)
-    for label, child in checks.strings(fields, "failoverPriority"):
-        if label in _TOPOLOGY and fields.items("failover"):
+    failover = tuple(_failover(entry, findings) for entry in fields.items("failover"))
+    labels = checks.strings(fields, "failoverPriority")
+    for label, child in labels:
+        if label in TOPOLOGY and fields.items("failover"):
             findings.error(child.location, f"{child.path} may not be {label} beside failover")
     if not ejecting:
         for name in ("failover", "failoverPriority"):
@@ -118,7 +108,8 @@ def decode(node: Node, findings: Findings, ejecting: bool) -> LocalitySetting | 
                 findings.warning(node.key_location(name), message, code="IST0133")
     if any(it.severity is Severity.ERROR for it in findings.diagnostics[known:]):
         return None
-    return LocalitySetting(() if enabled is False else tuple(distribute), node.location)
+    names = tuple(label for label, _ in labels)
+    return LocalitySetting(node.location, enabled is not False, tuple(distribute), failover, names)
 
 
 def _distribution(node: Node, findings: Findings) -> Distribution:
@@ -156,7 +147,7 @@ def overlap(patterns: Sequence[str]) -> str:
     return ""
 
 
-def _check_failover(node: Node, findings: Findings) -> None:
+def _failover(node: Node, findings: Findings) -> tuple[str, str]:
     fields = Fields(node, findings, ("from", "to"))
     origin, target = fields.string("from"), fields.string("to")
     if origin == target:
@@ -164,3 +155,4 @@ def _check_failover(node: Node, findings: Findings) -> None:
     for name, region in (("from", origin), ("to", target)):
         if "/" in region or ANY in region:
             findings.error(fields.location_of(name), f"{fields.path_of(name)} must be a region, not {region!r}")
+    return origin, target

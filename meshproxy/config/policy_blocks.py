@@ -62,29 +62,6 @@ def check_tcp_pool(fields: Fields) -> None:
         inner.duration("interval")
 
 
-def check_outliers(node: Node, findings: Findings) -> None:
-    """``outlierDetection``."""
-    counts = ("consecutive5xxErrors", "consecutiveGatewayErrors", "consecutiveLocalOriginFailures")
-    percents = ("maxEjectionPercent", "minHealthPercent")
-    names = (*counts, *percents, "consecutiveErrors", "interval", "baseEjectionTime")
-    fields = Fields(node, findings, (*names, "splitExternalLocalOriginErrors", "outlierDetectionHttpErrorCodes"))
-    found = {name: fields.integer(name, 0, _LARGEST) for name in counts}
-    for name in percents:
-        fields.integer(name, 0, 100)
-    if fields.integer("consecutiveErrors", -_LARGEST_SIGNED, _LARGEST_SIGNED) is not None:
-        location = node.key_location("consecutiveErrors")
-        message = f"{fields.path_of('consecutiveErrors')} is deprecated and has no effect"
-        findings.warning(location, message, "write consecutive5xxErrors", "IST0133")
-    fields.duration("interval")
-    fields.duration("baseEjectionTime")
-    split = fields.boolean("splitExternalLocalOriginErrors")
-    if found["consecutiveLocalOriginFailures"] and not split:
-        message = f"{fields.path_of('consecutiveLocalOriginFailures')} needs splitExternalLocalOriginErrors: true"
-        findings.error(fields.location_of("consecutiveLocalOriginFailures"), message)
-    for entry in fields.items("outlierDetectionHttpErrorCodes"):
-        findings.attempt(entry.integer, 100, 599)
-
-
 def check_tls(node: Node, findings: Findings) -> None:
     """``tls``."""
     texts = (*_FILES, "credentialName", "sni")
@@ -138,16 +115,6 @@ def check_retry_budget(node: Node, findings: Findings) -> None:
     fields.read("percent", lambda found: found.number(0, 100))
     fields.integer("minRetryConcurrency", 0, _LARGEST)
     fields.read("budgetInterval", Node.duration)
-
-
-def check_warmup(node: Node, findings: Findings) -> None:
-    """``loadBalancer.warmup``."""
-    fields = Fields(node, findings, ("duration", "minimumPercent", "aggression"))
-    fields.required("duration")
-    fields.duration("duration")
-    fields.read("minimumPercent", lambda found: found.number(0, 100))
-    if fields.read("aggression", lambda found: found.number(0)) == 0:
-        findings.error(fields.location_of("aggression"), f"{fields.path_of('aggression')} must be above 0")
 
 
 def check_zone_aware(node: Node, findings: Findings) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from attrs import define, field
 
 from meshproxy.config.balancing import Balancing
-from meshproxy.config.destination_rule import ConnectionPool, DestinationRule, Policy, Subset
+from meshproxy.config.destination_rule import DestinationRule, Policy, Subset
 from meshproxy.config.findings import Findings
 from meshproxy.config.names import HostSet, is_visible
 from meshproxy.config.selectors import selects
@@ -41,12 +41,14 @@ class MergedRule:
             self.subsets.setdefault(subset.name, subset)
         self.rules.append(rule)
 
-    def effective(self, port: int, subset: Subset | None) -> tuple[Balancing | None, ConnectionPool | None]:
+    def effective(self, port: int, subset: Subset | None) -> Policy:
         """The blocks that hold for a cluster; None: the default."""
         levels = [policy for _, policy in self._levels(port, subset)]
-        balancing = next((it.balancing for it in levels if it.balancing is not None), None)
-        pool = next((it.connection_pool for it in levels if it.connection_pool is not None), None)
-        return balancing, pool
+        return Policy(
+            next((it.balancing for it in levels if it.balancing is not None), None),
+            next((it.connection_pool for it in levels if it.connection_pool is not None), None),
+            outliers=next((it.outliers for it in levels if it.outliers is not None), None),
+        )
 
     def balancing_level(self, port: int, subset: Subset | None) -> str:
         """The level that a cluster's load balancer comes from, in words; empty for the default."""

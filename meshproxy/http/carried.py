@@ -18,7 +18,8 @@ class Carried(Protocol):
     """What an upstream connection asks and tells.
 
     ``connection`` is the body's producer and has the client's transport.
-    ``special``: ``edited``, ``retry_from`` and ``forget_body`` matter. ``upgrade``: what it asks for, if it does.
+    ``special``: ``edited``, ``retry_from`` and ``forget_body`` matter, or the host hears of the response. ``upgrade``:
+    what it asks for, if it does. ``is_grpc``: the request says that it is one of gRPC.
     """
 
     connection: Any
@@ -41,6 +42,9 @@ class Carried(Protocol):
     upgrade: Upgrade | None
     upstream: Upstream | None
     upstream_local: bytes
+
+    @property
+    def is_grpc(self) -> bool: ...
 
     def first_bytes(self) -> bytes:
         """Head and body as far as it is there."""

@@ -51,7 +51,7 @@ class ForwardedRequest(Request):
     _cors_fields: Sequence[Field] = ()
     _mirrors: Sequence[Mirrored] = ()
     _replayed = False
-    _tried: set[Endpoint] | None = None
+    _tried: list[Endpoint] | None = None
     _timer: Any = None
     _watched = False  # somebody waits for its end, or for its request to be complete
     _paused = False
@@ -126,7 +126,8 @@ class ForwardedRequest(Request):
 
     def _try(self) -> None:
         """Choose an endpoint and send the request there. A retry asks the strategy anew, as Envoy does."""
-        state, balancer, plan = self.cluster_state, self.cluster.balancer, self.plan
+        state, plan = self.cluster_state, self.plan
+        balancer = state.balancer
         try:
             key_hash = None
             if balancer.uses_hash and plan.hash_policy:
@@ -139,6 +140,8 @@ class ForwardedRequest(Request):
                 endpoint = balancer.pick(key_hash, 0)
             else:
                 tried = self._tried if self._tried and plan.avoid_previous_hosts else ()
+                if self._tried and plan.to_other_priorities:
+                    balancer = selection.after(self._tried, balancer)
                 endpoint = selection.choose(balancer, key_hash, tried, active=state.active)
             host = None if endpoint is None else state.host(endpoint)
         except Exception:  # noqa: BLE001 - a strategy that fails costs its request and nothing else
@@ -196,8 +199,7 @@ class ForwardedRequest(Request):
         retrying = self.plan.retrying
         if retrying is None:
             return SMALL_BODY if self.method in _IDEMPOTENT else 0
-        types = self.header_values(b"content-type")
-        return LARGE_BODY if types and types[0].startswith(b"application/grpc") else retrying.most_kept
+        return LARGE_BODY if self.is_grpc else retrying.most_kept
 
     # Time
 
@@ -230,6 +232,8 @@ class ForwardedRequest(Request):
         if self.done:
             return
         self.gateway.counters.upstream_timeouts_total += 1
+        if self.upstream is not None and not self.response_begun:
+            self.host.timed_out()
         self._stop()
         if self.response_begun:
             self.cut(b"response_timeout", b"UT")
@@ -241,6 +245,7 @@ class ForwardedRequest(Request):
         if self.done or self.response_begun:
             return
         self.gateway.counters.upstream_timeouts_total += 1
+        self.host.timed_out()
         self._stop()
         if not self._tried_again(Cause.TRY_TIMEOUT):
             self.reply(504, b"upstream request timeout", b"UT", b"upstream_per_try_timeout")
@@ -252,6 +257,7 @@ class ForwardedRequest(Request):
         self.gateway.counters.upstream_connect_failures_total += 1
         if self.done:
             return
+        self.host.failed()
         timed_out = reason.check(ConnectTimeout) is not None
         if not timed_out:
             why = getattr(reason.value, "osError", None)
@@ -268,7 +274,9 @@ class ForwardedRequest(Request):
             self._replayed = True
             self.gateway.counters.upstream_replays_total += 1
             self.gateway.connect(self.host, self.cluster.connect_timeout, self)
-        elif not self._tried_again(Cause.LOST):
+            return
+        self.host.failed()
+        if not self._tried_again(Cause.LOST):
             self._reset(503, b"UC", b"connection termination")
 
     def upstream_spoke_garbage(self) -> None:
@@ -297,9 +305,9 @@ class ForwardedRequest(Request):
         if self.plan.per_try is not None:
             self.plan.per_try.disarm(self)
         if self._tried is None:
-            self._tried = set()
+            self._tried = []
         if self.endpoint is not None:
-            self._tried.add(self.endpoint)
+            self._tried.append(self.endpoint)
         delay = retrying.backoff(self.attempt, self.gateway.getrandbits(32))
         self._timer = self.gateway.reactor.callLater(delay, self._backed_off)
 

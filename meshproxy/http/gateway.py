@@ -68,7 +68,7 @@ class Gateway:
         self.dates = DateCache()
         self.request_ids = RequestIds()
         self.snapshot: Snapshot | None = None
-        self.upstreams = Upstreams()
+        self.upstreams = Upstreams(reactor)
         self.plans = Plans(reactor)
         self.trusted_proxies = 0
         self.normalize: Normalizer = normalize_path

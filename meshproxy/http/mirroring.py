@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from meshproxy.http.forwarding import ForwardedRequest
     from meshproxy.http.upgrading import Upgrade
     from meshproxy.http.upstream import Upstream
-    from meshproxy.upstream.hosts import ClusterState
+    from meshproxy.upstream.hosts import ClusterState, HostState
 
 MIRROR_SECONDS = 60.0
 """How long a mirror may take for its answer where the route has no timeout."""
@@ -55,6 +55,7 @@ class Mirrored:
     upstream: Upstream | None = None
     done = False
     _full = False
+    _host: HostState
 
     def __init__(self, exchange: ForwardedRequest) -> None:
         self.connection = self
@@ -62,6 +63,7 @@ class Mirrored:
         self.method = exchange.method
         self.begun_at = time.monotonic()
         self.request_complete = exchange.request_complete
+        self.is_grpc = exchange.is_grpc
         self._head = exchange.head()
         self._chunked = exchange.chunked
         self._unsent = list(exchange.unsent)
@@ -74,8 +76,7 @@ class Mirrored:
         counters.mirrors_total += 1
         counters.mirrors_active += 1
         self._deadline.arm(self)
-        cluster = state.cluster
-        balancer, policy = cluster.balancer, exchange.plan.hash_policy
+        cluster, balancer, policy = state.cluster, state.balancer, exchange.plan.hash_policy
         try:
             key_hash = selection.evaluate(policy, exchange)[0] if balancer.uses_hash and policy else None
             if key_hash is None:
@@ -88,7 +89,7 @@ class Mirrored:
         if endpoint is None:
             self._drop()
             return
-        host = state.host(endpoint)
+        self._host = host = state.host(endpoint)
         if host.idle:
             host.idle.popitem()[0].send(self)
         else:
@@ -123,6 +124,8 @@ class Mirrored:
 
     def timed_out(self) -> None:
         """The mirror has taken too long."""
+        if self.upstream is not None and not self.response_begun:
+            self._host.timed_out()
         self._drop()
 
     def _send(self) -> None:
@@ -180,10 +183,13 @@ class Mirrored:
     def connect_failed(self, reason: Failure) -> None:
         """The mirror could not be reached."""
         self.gateway.counters.upstream_connect_failures_total += 1
+        if not self.done:
+            self._host.failed()
         self._drop()
 
     def upstream_lost(self, may_repeat: bool) -> None:
         """The mirror closed the connection."""
+        self._host.failed()
         self._drop()
 
     def upstream_spoke_garbage(self) -> None:

@@ -65,6 +65,7 @@ class Plan:
         "per_try",
         "retrying",
         "straight",
+        "to_other_priorities",
         "whole",
     )
 
@@ -93,6 +94,7 @@ class Plan:
         policy = forward.retries
         self.retrying = None if policy is None or policy.attempts <= 0 else Retrying(policy)
         self.avoid_previous_hosts = self.retrying is not None and self.retrying.avoid_previous_hosts
+        self.to_other_priorities = policy is not None and policy.remote_localities
         per_try = None if policy is None else policy.per_try_timeout
         if per_try and forward.timeout and per_try >= forward.timeout:
             per_try = None  # the other one is always first

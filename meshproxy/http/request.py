@@ -212,6 +212,12 @@ class Request:
         return self.values[at[0]] if at is not None else b""
 
     @property
+    def is_grpc(self) -> bool:
+        """Whether the request says that it is one of gRPC."""
+        types = self.header_values(b"content-type")
+        return bool(types) and types[0].startswith(b"application/grpc")
+
+    @property
     def duration_ms(self) -> int:
         """From the first byte received to the last byte sent."""
         return int((self.ended_at - self.begun_at) * 1000)

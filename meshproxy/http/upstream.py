@@ -22,6 +22,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
+from meshproxy.http import grpcstatus
 from meshproxy.http.carried import Carried
 from meshproxy.http.fields import collector
 from meshproxy.http.names import Meaning
@@ -157,8 +158,10 @@ class Upstream(Protocol):
             return
         self._detach(exchange)
         if exchange.response_begun:
+            self._host.failed()
             exchange.cut(b"upstream_reset_after_response_started{connection_termination}", b"UC")
         elif self._head_size:
+            self._host.failed()
             exchange.upstream_spoke_garbage()  # it closed in the middle of a head
         else:
             exchange.upstream_lost(self._used and self._silent)
@@ -170,7 +173,11 @@ class Upstream(Protocol):
         self._exchange = exchange
         exchange.upstream = self
         exchange.upstream_local = self._local
-        self._host.active += 1
+        host = self._host
+        host.active += 1
+        if host.monitor is not None:
+            host.monitor.connected()
+            exchange.special = True
         self._complete = self._surplus = self._until_close = self._streaming = self._uploading = False
         self._silent = self._in_head = True
         self._keep_alive = True
@@ -242,6 +249,9 @@ class Upstream(Protocol):
             elif meaning == _RATE_LIMITED:
                 rate_limited = True
         special = exchange.special
+        if special and self._host.monitor is not None:
+            told = grpcstatus.to_http(grpc_status) if grpc_status is not None and exchange.is_grpc else None
+            self._host.monitor.responded(status, told)
         if (
             (special and status >= exchange.retry_from) or grpc_status is not None or rate_limited
         ) and exchange.wants_retry(status, grpc_status, rate_limited):
@@ -378,6 +388,7 @@ class Upstream(Protocol):
         # A response that is not streaming yet began in this very read, and nothing of it has been written.
         written = self._streaming
         self._abandon(exchange)
+        self._host.failed()
         if written:
             exchange.cut(b"upstream_reset_after_response_started{protocol_error}", b"UPE")
         else:

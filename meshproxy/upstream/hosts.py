@@ -5,7 +5,7 @@ endpoint in place leaves its connections and counts too. An endpoint that a new 
 idle connections close at once, busy ones when their exchange ends.
 
 What a cluster's names stand for is found by ``discovery``: there a cluster with names is exchanged for one with
-addresses, here nothing but addresses is known.
+addresses, here nothing but addresses is known. Which endpoints may be chosen is a matter of ``health``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
 from meshproxy.model import Cluster, Endpoint
+from meshproxy.upstream.ejections import Ejections
+from meshproxy.upstream.health import ClusterHealth
+from meshproxy.upstream.outliers import Monitor
+
+_Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]
 
 _log = Logger()
 
@@ -32,12 +38,17 @@ class IdleConnection(Protocol):
 
 
 class HostState:
-    """An endpoint at run time: requests in flight and idle connections, the most recently used last."""
+    """An endpoint at run time: requests in flight and idle connections, the most recently used last.
 
-    __slots__ = ("active", "address", "idle", "key", "log_name", "port", "retired")
+    ``since`` is when it came to its cluster. ``monitor`` hears how tries end, None where nothing ejects endpoints.
+    """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    __slots__ = ("active", "address", "idle", "key", "log_name", "monitor", "port", "retired", "since")
+
+    def __init__(self, endpoint: Endpoint, since: float = 0.0) -> None:
         self.move(endpoint)
+        self.since = since
+        self.monitor: Monitor | None = None
         self.active = 0
         self.idle: dict[IdleConnection, None] = {}
         self.retired = False
@@ -49,6 +60,21 @@ class HostState:
         self.key = endpoint.key
         self.log_name = self.key.encode()
 
+    @property
+    def is_ejected(self) -> bool:
+        """Whether it has failed so often that it gets no requests."""
+        return self.monitor is not None and self.monitor.ejected_at is not None
+
+    def failed(self) -> None:
+        """A try ended without the whole response, and not because of us."""
+        if self.monitor is not None:
+            self.monitor.failed()
+
+    def timed_out(self) -> None:
+        """A try ended because no response came in time."""
+        if self.monitor is not None:
+            self.monitor.timed_out()
+
     def retire(self) -> None:
         """Close what is idle and keep no connection any more."""
         self.retired = True
@@ -57,26 +83,44 @@ class HostState:
 
 
 class ClusterState:
-    """A cluster at run time: its present configuration and the state of its hosts."""
+    """A cluster at run time: its present configuration, the state of its hosts, and the balancer that serves."""
 
-    __slots__ = ("_by_key", "cluster", "hosts", "log_name", "name", "pick_with_load")
+    __slots__ = (
+        "_by_key",
+        "_upstreams",
+        "balancer",
+        "cluster",
+        "health",
+        "hosts",
+        "log_name",
+        "name",
+        "pick_with_load",
+    )
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, upstreams: Upstreams) -> None:
         self.name = cluster.name
         self.log_name = cluster.name.encode()
+        self.health: ClusterHealth | None = None
+        self._upstreams = upstreams
         self._by_key: dict[str, HostState] = {}
-        self._take_over(cluster)
+        self._serve(cluster.balancer)
+        self.update(cluster)
 
     def update(self, cluster: Cluster) -> None:
         """Take over a new configuration of the same cluster; hosts that stay keep their state.
 
         So does a balancer that was rebuilt and can continue from the one that it replaces.
         """
-        _continue(self.name, self.cluster.balancer, cluster.balancer)
-        self._take_over(cluster)
-
-    def _take_over(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self._take_over_hosts(cluster)
+        if self.health is None and (cluster.outliers is not None or cluster.warmup is not None):
+            self.health = ClusterHealth(self, self._upstreams, self._change_balancer)
+        if self.health is None:
+            self._change_balancer(cluster.balancer)
+        else:
+            self.health.follow()
+
+    def _take_over_hosts(self, cluster: Cluster) -> None:
         kept = {}
         self.hosts: dict[Endpoint, HostState] = {}
         for endpoint in cluster.endpoints:
@@ -88,14 +132,22 @@ class ClusterState:
                 if host is not None:
                     host.move(endpoint)
             if host is None:
-                host = HostState(endpoint)
+                host = HostState(endpoint, self._upstreams.clock.seconds())
             kept[key] = self.hosts[endpoint] = host
         for host in self._by_key.values():
             if host.key not in kept:
                 host.retire()
         self._by_key = kept
+
+    def _change_balancer(self, balancer: ILoadBalancer) -> None:
+        _continue(self.name, self.balancer, balancer)
+        self._serve(balancer)
+
+    def _serve(self, balancer: ILoadBalancer) -> None:
+        self.balancer = balancer
         # None for most balancers, so that asking costs one comparison for each request.
-        self.pick_with_load = _load_pick(cluster)
+        observing = IObservesLoad(balancer, None)
+        self.pick_with_load: _Pick | None = None if observing is None else observing.pick_with_load
 
     def host(self, endpoint: Endpoint) -> HostState:
         """The state of an endpoint; a retired one for an endpoint that is no longer configured."""
@@ -111,6 +163,8 @@ class ClusterState:
 
     def retire(self) -> None:
         """The cluster is gone from the configuration."""
+        if self.health is not None:
+            self.health.retire()
         for host in self._by_key.values():
             host.retire()
 
@@ -126,23 +180,19 @@ def _continue(cluster: str, old: ILoadBalancer, new: ILoadBalancer) -> None:
         _log.failure("The load balancer of cluster {cluster} could not continue from the old one", cluster=cluster)
 
 
-_Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]
-
-
-def _load_pick(cluster: Cluster) -> _Pick | None:
-    observing = IObservesLoad(cluster.balancer, None)
-    return None if observing is None else observing.pick_with_load
-
-
 class Upstreams:
     """The run-time state of all clusters of the present snapshot, by cluster name.
 
-    ``follow``: what is served by instead of a snapshot's clusters, whose names may have to be looked up.
+    ``clock`` provides ``IReactorTime``. ``follow``: what is served by instead of a snapshot's clusters, whose names may
+    have to be looked up. ``run_in_thread`` is ``deferToThread``, or calls at once.
     """
 
-    def __init__(self, follow: Callable[[Mapping[str, Cluster]], Mapping[str, Cluster]] = lambda it: it) -> None:
+    def __init__(self, clock: Any) -> None:
         self.clusters: dict[str, ClusterState] = {}
-        self.follow = follow
+        self.clock = clock
+        self.follow: Callable[[Mapping[str, Cluster]], Mapping[str, Cluster]] = lambda clusters: clusters
+        self.run_in_thread: Callable[..., Deferred[Any]] = maybeDeferred
+        self.ejections = Ejections(clock)
 
     def update(self, clusters: Mapping[str, Cluster]) -> None:
         """Take over a snapshot's clusters. States are kept by name; clusters that are gone are retired."""
@@ -150,7 +200,7 @@ class Upstreams:
         for name, cluster in self.follow(clusters).items():
             state = self.clusters.get(name)
             if state is None:
-                state = ClusterState(cluster)
+                state = ClusterState(cluster, self)
             elif state.cluster is not cluster:
                 state.update(cluster)
             states[name] = state

@@ -17,6 +17,7 @@ from meshproxy.errors import ConfigError, Location
 from meshproxy.http.counters import Counters
 from meshproxy.model import Snapshot
 from meshproxy.service import MeshService, Settings
+from meshproxy.upstream.outliers import Reason
 from tests.serving import FakeReactor, snapshot
 
 
@@ -207,6 +208,19 @@ class MetricsTests(PagesTestCase):
         self.assertEqual(last["meshproxy_config_generation"], 2)
         self.assertEqual(last["meshproxy_config_info{d2}"], 1)
         self.assertEqual(last["meshproxy_listeners"], 2)
+
+    def test_ejections(self) -> None:
+        """Ejections are there by reason, those that a limit prevented, and how many endpoints are ejected."""
+        ejections = self.service.gateway.upstreams.ejections
+        for _ in range(3):
+            ejections.ejected("c", "10.0.0.1:80", Reason.CONSECUTIVE_GATEWAY_ERRORS, 30)
+        ejections.returned("c", "10.0.0.1:80", 30)
+        ejections.spared = 4
+        samples = self.samples()
+        self.assertEqual(samples["meshproxy_ejections_total{consecutive_gateway_errors}"], 3)
+        self.assertEqual(samples["meshproxy_ejections_total{consecutive_5xx}"], 0)
+        self.assertEqual(samples["meshproxy_ejections_prevented_total"], 4)
+        self.assertEqual(samples["meshproxy_ejections_active"], 2)
 
     def test_process(self) -> None:
         """What is running, and what it costs, is there."""

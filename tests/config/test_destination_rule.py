@@ -177,8 +177,6 @@ class LoadBalancerTests(SynchronousTestCase):
             ("consistentHash: {useSourceIp: true, maglev: {tableSize: 4}}", "tableSize"),
             ("consistentHash: {useSourceIp: true, minimumRingSize: 1, ringHash: {}}", "may not stand beside ringHash"),
             ("simple: PASSTHROUGH", "PASSTHROUGH is not served yet"),
-            ("simple: RANDOM, warmup: {duration: 1s}", "loadBalancer.warmup is not served yet"),
-            ("simple: RANDOM, warmupDurationSecs: 1s", "warmupDurationSecs is not served yet"),
             ("backendUtilization: {}", "backendUtilization is not served yet"),
             ("zoneAwareLbSetting: {}", "zoneAwareLbSetting is not served yet"),
         ):
@@ -217,7 +215,6 @@ class PolicyTests(SynchronousTestCase):
             ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 1.5ms}}}", "whole number of milliseconds"),
             ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 5}}}", "must be a duration"),
             ("trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}", "maxConnections is not served yet"),
-            ("trafficPolicy: {outlierDetection: {}}", "outlierDetection is not served yet"),
             ("trafficPolicy: {portLevelSettings: [{loadBalancer: {simple: RANDOM}}]}", "[0].port is required"),
             ("trafficPolicy: {portLevelSettings: [{port: {number: 80}}]}", "needs at least one of loadBalancer"),
             ("trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {}}]}", "tls is not served yet"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.config.locality import DistributedBuilder, matches, overlap
-from meshproxy.model import Cluster, Endpoint, ProxyIdentity
-from meshproxy.strategies import ring_hash, round_robin
+from meshproxy.availability import AvailableBuilder
+from meshproxy.config.locality import overlap
+from meshproxy.localities import arranged
+from meshproxy.model import Cluster, ProxyIdentity
+from meshproxy.strategies import round_robin
 from tests.config.loading import GATEWAY, ROUTE, compiled, errors, istio, warnings
 
 PLACES = {"10.0.0.1": "eu/west/a", "10.0.0.2": "eu/west/b", "10.0.0.3": "eu/east/a", "10.0.0.4": "us/west/a"}
@@ -73,7 +73,7 @@ class DistributeTests(SynchronousTestCase):
         """``enabled: false`` leaves the balancer as it is without the setting."""
         off = cluster(f"enabled: false, {DISTRIBUTE}", "eu/west/a")
         self.assertIsInstance(off.builder, round_robin.RoundRobinBuilder)
-        self.assertIsInstance(cluster(DISTRIBUTE, "eu/west/a").builder, DistributedBuilder)
+        self.assertIsInstance(cluster(DISTRIBUTE, "eu/west/a").builder, AvailableBuilder)
 
     def test_reload(self) -> None:
         """A cluster whose distribution did not change is the same object."""
@@ -89,38 +89,7 @@ class DistributeTests(SynchronousTestCase):
         self.assertIsNot(other.clusters[name], before.clusters[name])
 
 
-class WeightTests(SynchronousTestCase):
-    def weights(self, shares: tuple[tuple[str, int], ...] | None, *endpoints: tuple[str, int]) -> list[tuple[int, str]]:
-        made = [Endpoint(f"10.0.0.{n}", 80, weight, (), place) for n, (place, weight) in enumerate(endpoints)]
-        builder = DistributedBuilder(ring_hash.RingHashBuilder(), shares)
-        return [(weight, found[0].locality) for weight, found in builder.weighed(made)]
-
-    def test_rounding(self) -> None:
-        """A share is divided among the localities it matches by their size, rounded up."""
-        shares = (("eu/*", 50), ("us", 50))
-        found = self.weights(shares, ("eu/a", 1), ("eu/b", 2), ("us", 9))
-        self.assertEqual(found, [(17, "eu/a"), (34, "eu/b"), (50, "us")])
-
-    def test_first_match(self) -> None:
-        """A locality belongs to the first share that matches it."""
-        found = self.weights((("eu/a", 90), ("eu/*", 10)), ("eu/a", 1), ("eu/b", 1), ("x", 1))
-        self.assertEqual(found, [(90, "eu/a"), (10, "eu/b")])
-
-    def test_own_size(self) -> None:
-        """Without shares each locality weighs what its endpoints weigh."""
-        self.assertEqual(self.weights(None, ("a", 1), ("a", 2), ("b", 4)), [(3, "a"), (4, "b")])
-
-
 class PatternTests(SynchronousTestCase):
-    def test_matching(self) -> None:
-        """Each part is equal, ``*``, or missing in the pattern; the region may not be missing."""
-        for pattern in ("*", "eu", "eu/*", "eu/west", "eu/west/*", "eu/west/a", "*/west", "*/*/a"):
-            self.assertTrue(matches("eu/west/a", pattern), pattern)
-        for pattern in ("us", "eu/east", "eu/west/b", ""):
-            self.assertFalse(matches("eu/west/a", pattern), pattern)
-        self.assertFalse(matches("", "eu"))
-        self.assertTrue(matches("", "*"))
-
     def test_overlap(self) -> None:
         """What is covered by a pattern before it is refused; a wildcard for the rest may come last."""
         for patterns in (["eu", "us"], ["eu/west", "eu/*"], ["eu/west/a", "eu/west/b", "*"]):
@@ -129,11 +98,6 @@ class PatternTests(SynchronousTestCase):
             self.assertIn("overlaps with", overlap(patterns), patterns)
         self.assertIn("only at its end", overlap(["*/west"]))
         self.assertIn("empty part", overlap(["eu//a"]))
-
-    @given(st.text("ab*/", max_size=7))
-    def test_itself(self, text: str) -> None:
-        """Every locality matches itself as a pattern."""
-        self.assertTrue(matches(text, text))
 
 
 class RefusalTests(SynchronousTestCase):
@@ -163,3 +127,50 @@ class RefusalTests(SynchronousTestCase):
             found = "\n".join(warnings(GATEWAY, ROUTE, SERVICE, rule(setting)))
             self.assertIn("has no effect without outlierDetection", found)
             self.assertIsInstance(cluster(setting, "a").builder, round_robin.RoundRobinBuilder)
+
+
+class FailoverTests(SynchronousTestCase):
+    def priorities(self, setting: str, locality: str, outliers: str = "") -> list[list[str]]:
+        """The addresses in each priority, for a rule that ejects endpoints."""
+        balancing = f"loadBalancer: {{localityLbSetting: {{{setting}}}}}, " if setting else ""
+        policy = f"trafficPolicy: {{{balancing}outlierDetection: {{{outliers}}}}}"
+        texts = (GATEWAY, ROUTE, SERVICE, istio("DestinationRule", "dr", f"host: app.test\n{policy}"))
+        found = compiled(*texts, identity=ProxyIdentity(locality=locality)).clusters["outbound|80||app.test"]
+        assert isinstance(found.builder, AvailableBuilder)
+        groups = arranged(found.endpoints, found.builder.localities)
+        self.weighted = found.builder.localities.weighted
+        return [[it.address[-1] for group in priority for it in group.endpoints] for priority in groups]
+
+    def test_by_default(self) -> None:
+        """Outlier detection alone makes priorities of what is near and what is far."""
+        self.assertEqual(self.priorities("", "eu/west/a"), [["1"], ["2"], ["3"], ["4"]])
+        self.assertFalse(self.weighted)
+        self.assertEqual(self.priorities("", "us/east"), [["4"], ["3", "1", "2"]])
+        self.assertEqual(self.priorities("", ""), [["3", "1", "2", "4"]])
+
+    def test_switched_off(self) -> None:
+        """``enabled: false`` makes one priority of all."""
+        self.assertEqual(self.priorities("enabled: false", "eu/west/a"), [["3", "1", "2", "4"]])
+
+    def test_failover(self) -> None:
+        """Of other regions, the one that is named comes first, and localities have weights."""
+        self.assertEqual(self.priorities("failover: [{from: asia, to: us}]", "asia"), [["4"], ["3", "1", "2"]])
+        self.assertTrue(self.weighted)
+
+    def test_labels(self) -> None:
+        """Labels of the place are compared as others are."""
+        setting = "failoverPriority: [topology.kubernetes.io/region, topology.kubernetes.io/zone]"
+        self.assertEqual(self.priorities(setting, "eu/west"), [["1", "2"], ["3"], ["4"]])
+
+    def test_distribute(self) -> None:
+        """What is distributed has no priorities."""
+        setting = "distribute: [{from: '*', to: {eu/*: 100}}]"
+        self.assertEqual(self.priorities(setting, "eu/west/a"), [["3", "1", "2"]])
+
+    def test_not_for_this_proxy(self) -> None:
+        """A failover from other regions only is warned about."""
+        policy = "trafficPolicy: {outlierDetection: {maxEjectionPercent: 50}, loadBalancer: {localityLbSetting: "
+        text = istio("DestinationRule", "dr", f"host: app.test\n{policy}{{failover: [{{from: a, to: b}}]}}}}}}")
+        found = [it for it in warnings(GATEWAY, ROUTE, SERVICE, text) if "no entry of failover" in it]
+        self.assertEqual(len(found), 1)
+        self.assertIn("whose locality is unknown", found[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.config.loading import GATEWAY, ROUTE, SERVICE, errors, istio, warnings
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, errors, istio
 
 
 def rule(policy: str) -> tuple[str, ...]:
@@ -23,9 +23,6 @@ class BlockTests(SynchronousTestCase):
     def test_right(self) -> None:
         """Blocks with all of their fields are refused for nothing but that they are not served."""
         for policy in (
-            "outlierDetection: {consecutive5xxErrors: 1, consecutiveGatewayErrors: 0, interval: 1s,"
-            " baseEjectionTime: 1m, maxEjectionPercent: 100, minHealthPercent: 0, splitExternalLocalOriginErrors: true,"
-            " consecutiveLocalOriginFailures: 3, outlierDetectionHttpErrorCodes: [100, 599]}",
             "connectionPool: {http: {http1MaxPendingRequests: 0, http2MaxRequests: 1, maxRequestsPerConnection: 2,"
             " maxRetries: 3, maxConcurrentStreams: 4, idleTimeout: 1h, h2UpgradePolicy: UPGRADE,"
             " useClientProtocol: false, http2KeepAlive: {interval: 1s, timeout: 1s}}}",
@@ -39,8 +36,6 @@ class BlockTests(SynchronousTestCase):
             "tunnel: {protocol: POST, targetHost: a.b, targetPort: 1}",
             "proxyProtocol: {version: V2}",
             "retryBudget: {percent: 20.5, minRetryConcurrency: 3, budgetInterval: 1s}",
-            "loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 1s, minimumPercent: 10, aggression: 1.5}}",
-            "loadBalancer: {warmupDurationSecs: 10s}",
             "loadBalancer: {zoneAwareLbSetting: {enabled: true, minClusterSize: 1, failoverPriority: [a]}}",
             "loadBalancer: {backendUtilization: {errorUtilizationPenaltyPercent: 1, weightUpdatePeriod: 1s}}",
             "portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]",
@@ -50,14 +45,6 @@ class BlockTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """What Istio refuses about them is an error of its own, at each level."""
         for policy, part in (
-            ("outlierDetection: {interval: 0s}", "interval may not be less than 1ms"),
-            ("outlierDetection: {baseEjectionTime: 1.5ms}", "whole number of milliseconds"),
-            ("outlierDetection: {maxEjectionPercent: 101}", "must be between 0 and 100"),
-            ("outlierDetection: {minHealthPercent: -1}", "must be between 0 and 100"),
-            ("outlierDetection: {consecutive5xxErrors: -1}", "must be between 0"),
-            ("outlierDetection: {consecutiveLocalOriginFailures: 1}", "needs splitExternalLocalOriginErrors: true"),
-            ("outlierDetection: {outlierDetectionHttpErrorCodes: [99]}", "must be between 100 and 599"),
-            ("outlierDetection: {consecutive5xxError: 1}", "did you mean 'consecutive5xxErrors'?"),
             ("connectionPool: {http: {maxRetries: -1}}", "maxRetries must be between 0"),
             ("connectionPool: {http: {idleTimeout: 0s}}", "may not be less than 1ms"),
             ("connectionPool: {http: {h2UpgradePolicy: upgrade}}", "h2UpgradePolicy must not be 'upgrade'"),
@@ -77,17 +64,9 @@ class BlockTests(SynchronousTestCase):
             ("tunnel: {targetHost: a.b, targetPort: 1}, proxyProtocol: {}", "only one of tunnel and proxyProtocol"),
             ("proxyProtocol: {version: V3}", "version must not be 'V3'"),
             ("retryBudget: {percent: 101}", "must be between 0 and 100"),
-            ("loadBalancer: {warmup: {}}", "warmup.duration is required"),
-            ("loadBalancer: {warmup: {duration: 1s, aggression: 0}}", "aggression must be above 0"),
-            ("loadBalancer: {warmup: {duration: 1s, minimumPercent: 101}}", "must be between 0 and 100"),
-            ("loadBalancer: {warmup: {duration: 1s}, warmupDurationSecs: 1s}", "only one of warmup and"),
             ("loadBalancer: {localityLbSetting: {}, zoneAwareLbSetting: {}}", "only one of localityLbSetting and"),
             ("portLevelSettings: [{port: {number: 80}, tls: {mode: MUTUAL, privateKey: a}}]", "clientCertificate is"),
         ):
             found = refusals(policy)
             self.assertEqual(len(found), 1, (policy, found))
             self.assertIn(part, found[0])
-
-    def test_deprecated(self) -> None:
-        """An old field of outlier detection is warned about."""
-        self.assertIn("is deprecated", "\n".join(warnings(*rule("outlierDetection: {consecutiveErrors: 7}"))))

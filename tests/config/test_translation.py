@@ -7,7 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshproxy.availability import AvailableBuilder
 from meshproxy.model import Cluster, Snapshot
+from meshproxy.policies import Warmup
 from meshproxy.strategies.http_cookie import CookieKey
 from meshproxy.strategies.http_header_name import HeaderKey
 from meshproxy.strategies.http_query_parameter_name import QueryParameterKey
@@ -20,8 +22,7 @@ from meshproxy.strategies.use_source_ip import SourceIpKey
 from tests import vectors
 from tests.config.loading import GATEWAY, compiled, errors, istio, routes
 
-NOT_SERVED = {"passthrough", "warmup", "warmup without simple", "warmupDurationSecs"}
-NOT_SERVED |= {"outlier empty", "outlier zero 5xx", "outlier split", "pool values"}
+NOT_SERVED = {"passthrough", "pool values"}
 # The webhook refuses it, as the case itself says.
 REFUSED = {"maglev empty"}
 BUILDERS: dict[str, type] = {
@@ -34,12 +35,12 @@ BUILDERS: dict[str, type] = {
 
 
 def served(policy: Any) -> Any:
-    """A rule without the blocks that are not served yet, with one that is in place of a pool's HTTP settings."""
+    """A rule with a block that is served in place of a pool's HTTP settings."""
     if isinstance(policy, list):
         return [served(entry) for entry in policy]
     if not isinstance(policy, dict):
         return policy
-    found = {name: served(value) for name, value in policy.items() if name != "outlierDetection"}
+    found = {name: served(value) for name, value in policy.items()}
     if "connectionPool" in found:
         found["connectionPool"] = {"tcp": {"connectTimeout": "1s"}}
     return found
@@ -100,7 +101,7 @@ class TranslationTests(SynchronousTestCase):
                 (cluster,) = snapshot.clusters.values()
                 self._check_cluster(case, cluster)
             done.append(case["name"])
-        self.assertEqual(len(done), 26, done)
+        self.assertEqual(len(done), 32, done)
 
     def _check_route(self, case: dict[str, Any], snapshot: Snapshot) -> None:
         (route,) = routes(snapshot, "*")
@@ -126,6 +127,8 @@ class TranslationTests(SynchronousTestCase):
 
     def _check_cluster(self, case: dict[str, Any], cluster: Cluster) -> None:
         expected, name, builder = case["cluster"], case["name"], cluster.builder
+        if isinstance(builder, AvailableBuilder):
+            builder = builder.inner
         if "lb_policy" in expected:
             self.assertIsInstance(builder, BUILDERS[expected["lb_policy"]], name)
         if isinstance(builder, RingHashBuilder):
@@ -135,6 +138,34 @@ class TranslationTests(SynchronousTestCase):
             self.assertEqual(builder.table_size, expected["maglev_lb_config"]["table_size"], name)
         if "connect_timeout" in expected:
             self.assertEqual(f"{cluster.connect_timeout:.0f}s", expected["connect_timeout"], name)
+
+        if "outlier_detection" in expected:
+            self._check_outliers(expected, cluster, name)
+        if "slow_start_config" in expected:
+            self._check_warmup(expected["slow_start_config"], cluster.warmup, name)
+
+    def _check_outliers(self, expected: dict[str, Any], cluster: Cluster, name: str) -> None:
+        envoy, ours = expected["outlier_detection"], cluster.outliers
+        if envoy is None:
+            self.assertIsNone(ours, name)
+            return
+        assert ours is not None, name
+        self.assertEqual(ours.consecutive_5xx, envoy.get("consecutive_5xx", 5), name)
+        # Envoy's default of 5 is only counted, not enforced, where nothing is said.
+        self.assertEqual(ours.consecutive_gateway_errors, envoy.get("consecutive_gateway_failure", 0), name)
+        self.assertEqual(ours.split_local_origin, envoy.get("split_external_local_origin_errors", False), name)
+        self.assertEqual(ours.consecutive_local_origin_failures, envoy.get("consecutive_local_origin_failure", 5), name)
+        self.assertEqual(ours.max_ejection_percent, envoy.get("max_ejection_percent", 10), name)
+        self.assertEqual((ours.interval, ours.base_ejection_time), (10, 30), name)
+        if "healthy_panic_threshold" in expected:
+            assert isinstance(cluster.builder, AvailableBuilder), name
+            self.assertEqual(cluster.builder.panic_threshold, expected["healthy_panic_threshold"], name)
+
+    def _check_warmup(self, envoy: dict[str, Any], ours: Warmup | None, name: str) -> None:
+        assert ours is not None, name
+        self.assertEqual(f"{ours.seconds:.0f}s", envoy["slow_start_window"], name)
+        self.assertEqual(ours.aggression, envoy.get("aggression", 1.0), name)
+        self.assertEqual(ours.minimum_percent, envoy.get("min_weight_percent", 10), name)
 
     def test_the_others(self) -> None:
         """What is left out above is refused: it is not served yet, or the webhook refuses it too."""

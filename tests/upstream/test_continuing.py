@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -46,7 +47,7 @@ def cluster(balancer: Rotation, *endpoints: Endpoint) -> Cluster:
 class ContinuingTests(SynchronousTestCase):
     def test_phase_outlives_a_rebuild(self) -> None:
         """A balancer that was rebuilt goes on where the one before it stood."""
-        upstreams = Upstreams()
+        upstreams = Upstreams(Clock())
         old, new = Rotation(), Rotation()
         upstreams.update({"c": cluster(old)})
         old.position = 5
@@ -55,7 +56,7 @@ class ContinuingTests(SynchronousTestCase):
 
     def test_failure_costs_the_phase_only(self) -> None:
         """One that cannot is logged and starts afresh; the new endpoints are in place."""
-        upstreams = Upstreams()
+        upstreams = Upstreams(Clock())
         upstreams.update({"c": cluster(Rotation())})
         new = cluster(Rotation(fails=True), Endpoint("10.0.0.1", 80))
         upstreams.update({"c": new})

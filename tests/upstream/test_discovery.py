@@ -64,7 +64,7 @@ class DiscoveryTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.resolver = FakeResolver(a=["10.0.0.2", "10.0.0.1"], b=["10.0.1.1"])
         self.threads = Threads()
-        self.upstreams = Upstreams()
+        self.upstreams = Upstreams(self.clock)
         self.replaced: list[Cluster] = []
 
         def replace(found: Cluster) -> None:

@@ -50,7 +50,7 @@ def _check_destination(
     key = rule.consistent(destination.port, subset)
     hashed = False
     for port in ports:
-        balancing, _ = rule.effective(port, subset)
+        balancing = rule.effective(port, subset).balancing
         if balancing is not None and balancing.consistent:
             if key is None and balancing.hash_key is not None:
                 message = (

@@ -1,0 +1,163 @@
+"""The health of a cluster's endpoints, and the balancer that it comes to.
+
+Rules: a cluster has one of these if it ejects endpoints or lets them warm up, and no other one has. What becomes of
+health is decided in ``availability``; here it is only arranged that the balancer follows: it is built at most once in a
+turn of the reactor, out of the way of requests. Tables of hashes are built in a thread and at most once in
+``TABLE_SECONDS``, as Envoy merges changes of health; meanwhile the old one serves. While all endpoints are healthy, a
+cluster is served by the balancer that it was configured with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+
+from meshproxy.availability import AvailableBuilder, Health
+from meshproxy.interfaces import ILoadBalancer
+from meshproxy.model import Cluster, Endpoint
+from meshproxy.priority import PANIC_THRESHOLD
+from meshproxy.upstream.outliers import Detector, Monitor
+
+if TYPE_CHECKING:
+    from meshproxy.upstream.hosts import ClusterState, Upstreams
+
+TABLE_SECONDS = 1.0
+
+_log = Logger()
+
+
+def available_builder(cluster: Cluster) -> AvailableBuilder:
+    """What builds balancers for endpoints of a cluster some of which may be unhealthy."""
+    builder, outliers = cluster.builder, cluster.outliers
+    if isinstance(builder, AvailableBuilder):
+        return builder
+    threshold = PANIC_THRESHOLD if outliers is None else outliers.min_health_percent
+    return AvailableBuilder(builder, panic_threshold=threshold)
+
+
+class ClusterHealth:
+    """See the head of this module; it is the ``Watcher`` of the cluster's detector.
+
+    ``serve`` is called with each balancer that serves from now on.
+    """
+
+    def __init__(self, state: ClusterState, upstreams: Upstreams, serve: Callable[[ILoadBalancer], None]) -> None:
+        self.detector: Detector | None = None
+        self._state = state
+        self._upstreams = upstreams
+        self._serve = serve
+        self._call: Any = None
+        self._building = self._outdated = False
+        self._built_at = float("-inf")
+
+    def follow(self) -> None:
+        """The cluster is new or has changed, or has other endpoints."""
+        cluster = self._state.cluster
+        self._watch(cluster)
+        if cluster.balancer.uses_hash and not self._is_as_configured():
+            self._ask()
+        else:
+            self._build()
+
+    def retire(self) -> None:
+        """The cluster is gone."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._forget()
+
+    def health(self) -> dict[Endpoint, Health]:
+        """The endpoints that are not healthy."""
+        return {endpoint: Health.UNHEALTHY for endpoint, host in self._state.hosts.items() if host.is_ejected}
+
+    # The detector
+
+    def _watch(self, cluster: Cluster) -> None:
+        policy = cluster.outliers
+        if policy is None:
+            self._forget()
+            return
+        if self.detector is None:
+            self.detector = Detector(policy, self._upstreams.clock, self)
+        detector = self.detector
+        detector.configure(policy)
+        before = len(detector.ejected)
+        # Endpoints that get no requests at all, by their locality, do not count.
+        used = available_builder(cluster).arrange(cluster.endpoints, {}).priority_of()
+        detector.watch(self._state.hosts[endpoint] for endpoint in used)
+        self._upstreams.ejections.forgotten(before - len(detector.ejected))
+
+    def _forget(self) -> None:
+        if self.detector is not None:
+            self._upstreams.ejections.forgotten(len(self.detector.ejected))
+            self.detector.stop()
+            self.detector = None
+
+    def ejected(self, monitor: Monitor) -> None:
+        """See ``Watcher``."""
+        assert self.detector is not None
+        assert monitor.reason is not None
+        seconds = self.detector.duration(monitor)
+        self._upstreams.ejections.ejected(self._state.name, monitor.host.key, monitor.reason, seconds)
+        self._ask()
+
+    def returned(self, monitor: Monitor, seconds: float) -> None:
+        """See ``Watcher``."""
+        self._upstreams.ejections.returned(self._state.name, monitor.host.key, seconds)
+        self._ask()
+
+    def spared(self, monitor: Monitor) -> None:
+        """See ``Watcher``."""
+        self._upstreams.ejections.spared += 1
+
+    # The balancer
+
+    def _is_as_configured(self) -> bool:
+        return self._state.cluster.warmup is None and (self.detector is None or not self.detector.ejected)
+
+    def _age(self, endpoint: Endpoint) -> float:
+        now: float = self._upstreams.clock.seconds()
+        return now - self._state.host(endpoint).since
+
+    def _ask(self) -> None:
+        if self._building:
+            self._outdated = True
+        elif self._call is None:
+            clock = self._upstreams.clock
+            due = self._built_at + TABLE_SECONDS if self._state.cluster.balancer.uses_hash else float("-inf")
+            self._call = clock.callLater(max(0.0, due - clock.seconds()), self._build)
+
+    def _build(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        cluster = self._state.cluster
+        if self._is_as_configured():
+            self._serve(cluster.balancer)
+            return
+        self._building = True
+        self._built_at = self._upstreams.clock.seconds()
+        builder = available_builder(cluster)
+        if cluster.warmup is not None:
+            builder = builder.warming(cluster.warmup, self._age)
+        run = self._upstreams.run_in_thread if cluster.balancer.uses_hash else maybeDeferred
+        building: Deferred[Any] = maybeDeferred(run, builder.build_for, cluster.endpoints, self.health())
+        building.addCallbacks(self._built, self._failed, callbackArgs=(cluster,))
+
+    def _built(self, balancer: ILoadBalancer, cluster: Cluster) -> None:
+        if cluster is self._state.cluster and not self._is_as_configured():
+            self._serve(balancer)
+        self._ended()
+
+    def _failed(self, failure: Any) -> None:
+        _log.failure("Cluster {name} keeps its old balancer", failure, name=self._state.name)
+        self._ended()
+
+    def _ended(self) -> None:
+        self._building = False
+        if self._outdated:
+            self._outdated = False
+            self._ask()
