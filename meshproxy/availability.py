@@ -20,6 +20,7 @@ from meshproxy.interfaces import (
     IContinues,
     ILoadBalancer,
     ILoadBalancerBuilder,
+    ILocatesHash,
     IObservesLoad,
     IWarmsUp,
     IWeighsLocalities,
@@ -149,7 +150,7 @@ def _effective_weight(every: Group, usable: Group) -> float:
     return every.weight * min(1.0, OVERPROVISIONING / 100 * (len(usable.endpoints) / len(every.endpoints)))
 
 
-@implementer(ILoadBalancer, IContinues)
+@implementer(ILoadBalancer, IContinues, ILocatesHash)
 class Priorities:
     """Chooses a priority by its load, then an endpoint of it.
 
@@ -198,6 +199,12 @@ class Priorities:
                 if endpoint not in seen:
                     seen.add(endpoint)
                     yield endpoint
+
+    def locate(self, hash: int) -> Mapping[str, object]:
+        """See ``ILocatesHash``: the priority, from 0, and the place in its table."""
+        priority, _ = self._loads.choose(hash)
+        locates = ILocatesHash(self.balancers[priority], None)
+        return {"priority": priority, **({} if locates is None else locates.locate(hash))}
 
     def continue_from(self, previous: ILoadBalancer) -> None:
         """See ``IContinues``: each priority goes on from the same one of before."""

@@ -145,6 +145,12 @@ class PriorityTests(SynchronousTestCase):
         found = AvailableBuilder(inner, NEAR_FIRST, 0).build_for([*near, *far], failed(*near[:50]))
         self.assertEqual(set(picks(found, 20000)), {*near[50:], *far})
 
+    def test_place(self) -> None:
+        """Where a hash falls is told with its priority."""
+        found = self.build(HASHING[1], self.near[0])
+        self.assertEqual(found.locate(99), {"priority": 1, "slot": 99, "of": 251})
+        self.assertEqual(found.locate(4)["priority"], 0)
+
     def test_candidates(self) -> None:
         """Every endpoint that may be chosen is a candidate once, those of the priority of the hash first."""
         for inner in (*SIMPLE, *HASHING):

@@ -59,7 +59,7 @@ def explain_destination(
 def _chosen(
     request: AskedRequest, plan: Plan, forward: Forward, state: ClusterState, explained: Destination
 ) -> Destination:
-    balancer = state.cluster.balancer
+    balancer = state.balancer
     key_hash = None
     keys: tuple[FoundKey, ...] = ()
     if balancer.uses_hash and plan.hash_policy:
@@ -104,7 +104,7 @@ def _tries(state: ClusterState, plan: Plan, key_hash: int) -> list[Endpoint]:
     tried: list[Endpoint] = []
     for _ in range(attempts + 1):
         avoided = tried if plan.avoid_previous_hosts else ()
-        endpoint = selection.choose(state.cluster.balancer, key_hash, avoided, active=state.active)
+        endpoint = selection.choose(state.balancer, key_hash, avoided, active=state.active)
         if endpoint is None:
             break
         tried.append(endpoint)

@@ -307,6 +307,8 @@ class Upstream(Protocol):
             values = [value.rstrip(b" \t") for value in self._values]
             head = exchange.upgrade.accept(self._names, values)
             if head is not None:
+                if self._host.monitor is not None:
+                    self._host.monitor.responded(status)
                 self._out.append(head)
                 return  # llhttp stops behind this head
         if status < 100 or status == 101 or self._interim > _MOST_INTERIM:

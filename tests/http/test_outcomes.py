@@ -13,6 +13,7 @@ from meshproxy.routes import Mirror, RetryPolicy
 from meshproxy.upstream.outliers import Monitor
 from tests.fakes import Wire, cluster, route, snapshot
 from tests.http.test_exchange import GET, OK
+from tests.http.test_upgrading import agreeing, asking
 
 FAILING = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
 
@@ -161,6 +162,14 @@ class OutcomeTests(SynchronousTestCase):
             _, endpoint = wire.pair(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Type: %b\r\n\r\n" % content_type)
             endpoint.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nGrpc-Status: 14\r\n\r\n")
             self.assertEqual(self.heard.all, [expected])
+
+    def test_other_protocol(self) -> None:
+        """An endpoint that agrees to another protocol has answered; how that ends says nothing of it."""
+        client, endpoint = self.wire().pair(asking())
+        endpoint.send(agreeing())
+        endpoint.close()
+        client.close()
+        self.assertEqual(self.heard.all, ["1 101"])
 
     def test_mirrors(self) -> None:
         """Copies of requests tell as requests do."""
