@@ -93,6 +93,7 @@ class WireCase(TestCase):
     """A gateway, one endpoint, and clients, all on loopback."""
 
     timeout = 60
+    far: type[Far] = Far
 
     def setUp(self) -> None:
         from twisted.internet import reactor
@@ -104,7 +105,7 @@ class WireCase(TestCase):
         factory.noisy = False
 
         def accept(addr: object) -> Far:
-            self.endpoints.append(Far())
+            self.endpoints.append(self.far())
             return self.endpoints[-1]
 
         factory.buildProtocol = accept  # type: ignore[method-assign, assignment]
@@ -148,7 +149,7 @@ class WireCase(TestCase):
     @inlineCallbacks
     def client(self, data: bytes) -> Iterator[Any]:
         """A client that has sent ``data``."""
-        client = Far()
+        client = self.far()
         self.clients.append(client)
         connect(self.reactor, "127.0.0.1", self.port.getHost().port, _Connecting(client), 5)
         yield self.until(lambda: client.transport)
