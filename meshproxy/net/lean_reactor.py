@@ -4,21 +4,68 @@ Twisted's epoll reactor wraps each event in ``log.callWithLogger``, which pushes
 prefix: more work than a small proxied request needs altogether. Here a plain "readable" event, by far the most common,
 calls ``doRead`` itself. Every other event takes Twisted's own path, so closing, errors and writing are as they were;
 an exception in ``doRead`` is logged and closes that descriptor, as there.
+
+A descriptor that is not read from for a while is not watched at all by Twisted's reactor, so a peer that leaves then is
+noticed late. Here it may be watched for just that, as Envoy does.
 """
 
 from __future__ import annotations
 
 import errno
 import sys
-from select import EPOLLIN
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.main import installReactor
+from twisted.internet.main import CONNECTION_LOST, installReactor
 from twisted.python import log
+
+_GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
 
 class LeanReactor(EPollReactor):
     """See the head of this module."""
+
+    def __init__(self) -> None:
+        # Of those in Twisted's own set of readers, the descriptors that are not read from.
+        self._unread: set[int] = set()
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def watch_hang_up(self, reader: Any) -> None:
+        """Do not read from a reader until it is added again, but tell it ``connectionLost`` when its peer is gone."""
+        fd = reader.fileno()
+        if fd in self._reads:
+            self._unread.add(fd)
+            self._watch(fd, EPOLLRDHUP)
+
+    def addReader(self, reader: Any) -> None:
+        """See ``IReactorFDSet``."""
+        fd = reader.fileno()
+        if fd in self._unread:
+            self._unread.discard(fd)
+            self._watch(fd, EPOLLIN)
+        else:
+            super().addReader(reader)  # type: ignore[no-untyped-call]
+
+    def removeReader(self, reader: Any) -> None:
+        """See ``IReactorFDSet``."""
+        self._unread.discard(reader.fileno())
+        super().removeReader(reader)  # type: ignore[no-untyped-call]
+
+    def addWriter(self, writer: Any) -> None:
+        """See ``IReactorFDSet``."""
+        super().addWriter(writer)  # type: ignore[no-untyped-call]
+        if writer.fileno() in self._unread:
+            self._watch(writer.fileno(), EPOLLRDHUP)
+
+    def removeWriter(self, writer: Any) -> None:
+        """See ``IReactorFDSet``."""
+        super().removeWriter(writer)  # type: ignore[no-untyped-call]
+        if writer.fileno() in self._unread:
+            self._watch(writer.fileno(), EPOLLRDHUP)
+
+    def _watch(self, fd: int, event: int) -> None:
+        self._poller.modify(fd, event | EPOLLOUT if fd in self._writes else event)
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events, for at most ``timeout`` seconds (None: for ever), and dispatch them."""
@@ -42,6 +89,8 @@ class LeanReactor(EPollReactor):
                     why = sys.exc_info()[1]
                 if why:
                     self._disconnectSelectable(selectable, why, True)  # type: ignore[no-untyped-call]
+            elif event & _GONE and fd in self._unread:
+                log.callWithLogger(selectable, self._disconnectSelectable, selectable, CONNECTION_LOST, False)
             else:
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
 
@@ -50,7 +99,7 @@ class LeanReactor(EPollReactor):
 
 def install() -> None:
     """Make a ``LeanReactor`` the reactor of this process. Raises ``ReactorAlreadyInstalledError`` when there is one."""
-    installReactor(LeanReactor())  # type: ignore[no-untyped-call]
+    installReactor(LeanReactor())
 
 
 __all__ = ["LeanReactor", "install"]

@@ -12,8 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+
+from meshproxy.net.lean_reactor import LeanReactor
 
 _SMALL_READ = 64 * 1024
 _LARGE_READ = 1024 * 1024
@@ -83,6 +85,18 @@ class _Lean:
 
 class LeanServer(_Lean, tcp.Server):  # type: ignore[misc]
     """The accepted side of a connection."""
+
+    reactor: Any
+
+    def pauseProducing(self) -> None:
+        """Read no more for now. A client that leaves meanwhile is noticed, if only by halves, where the reactor can.
+
+        Not so for a protocol that goes on with half a connection: it gets to read what came before the end.
+        """
+        if isinstance(self.reactor, LeanReactor) and not IHalfCloseableProtocol.providedBy(self.protocol):
+            self.reactor.watch_hang_up(self)
+        else:
+            super().pauseProducing()  # type: ignore[no-untyped-call]
 
 
 class LeanClient(_Lean, tcp.Client):  # type: ignore[misc]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol
 from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides
+from zope.interface import directlyProvides, implementer
 
 from meshproxy.net.lean_reactor import LeanReactor
+from meshproxy.net.transports import LeanServer
 
 
 class Selectable:
@@ -42,14 +45,18 @@ class Selectable:
         self.fd = -1
 
 
-class Polling(SynchronousTestCase):
-    """One round of events."""
+class ReactorCase(SynchronousTestCase):
+    """A reactor that does not run."""
 
     def setUp(self) -> None:
         self.reactor: Any = LeanReactor()
         self.addCleanup(self.reactor._poller.close)
         for reader in self.reactor.getReaders():
             self.addCleanup(reader.connectionLost, Failure(ConnectionDone()))
+
+
+class Polling(ReactorCase):
+    """One round of events."""
 
     def readable(self, on_read: Callable[[], Exception | None]) -> Selectable:
         """Something with data to read."""
@@ -145,6 +152,134 @@ class Polling(SynchronousTestCase):
         with self.assertRaises(OSError):
             self.reactor.doPoll(0)
         self.reactor._poller = poller
+
+
+class Unread(ReactorCase):
+    """Descriptors that are not read from, but watched for a peer that leaves."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.near, self.far = socket.socketpair()
+        self.addCleanup(self.near.close)
+        self.addCleanup(self.far.close)
+        self.reads: list[int] = []
+        self.selectable = Selectable(self.near.fileno(), lambda: self.reads.append(1))
+        self.reactor.addReader(self.selectable)
+        self.reactor.watch_hang_up(self.selectable)
+
+    def rounds(self) -> None:
+        for _ in range(3):
+            self.reactor.doPoll(0)
+
+    def test_data(self) -> None:
+        """Data waits until it is read from again."""
+        self.far.send(b"x")
+        self.rounds()
+        self.assertEqual(self.reads, [])
+        self.reactor.addReader(self.selectable)
+        self.reactor.doPoll(0)
+        self.assertEqual((self.reads, self.selectable.lost), ([1], None))
+
+    def test_leaves(self) -> None:
+        """A peer that leaves is noticed, in whatever way it does and whatever it sent before."""
+        for leave in (self.far.close, lambda: self.far.shutdown(socket.SHUT_WR)):
+            self.far.send(b"x")
+            leave()
+            self.reactor.doPoll(0)
+            assert self.selectable.lost is not None
+            self.assertIsNotNone(self.selectable.lost.check(ConnectionLost))
+            self.assertNotIn(self.selectable, self.reactor.getReaders())
+            self.assertEqual(self.reads, [])
+            self.near.close()
+            self.setUp()
+
+    def test_written_to(self) -> None:
+        """It can be written to meanwhile, and is neither read then nor afterwards."""
+        self.far.send(b"x")
+        self.reactor.addWriter(self.selectable)
+        self.reactor.doPoll(0)
+        self.reactor.removeWriter(self.selectable)
+        self.rounds()
+        self.assertEqual((self.selectable.writes, self.reads), (1, []))
+        self.reactor.addWriter(self.selectable)
+        self.far.close()
+        self.reactor.doPoll(0)
+        self.assertIsNotNone(self.selectable.lost)
+        self.assertEqual((self.selectable.writes, self.reactor.getWriters()), (1, []))
+
+    def test_removed(self) -> None:
+        """Who is removed hears nothing any more, and its number may stand for another one."""
+        self.reactor.removeReader(self.selectable)
+        self.far.send(b"x")
+        self.rounds()
+        self.assertEqual(self.reads, [])
+        self.reactor.addReader(self.selectable)
+        self.reactor.doPoll(0)
+        self.assertEqual(self.reads, [1])
+
+    def test_not_a_reader(self) -> None:
+        """What is not read from at all is left alone."""
+        self.reactor.removeReader(self.selectable)
+        self.reactor.watch_hang_up(self.selectable)
+        self.far.close()
+        self.rounds()
+        self.assertIsNone(self.selectable.lost)
+
+
+class Noting(Protocol):
+    """Notes what comes and how it ends."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.events.append(data)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.events.append("lost")
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfClosing(Noting):
+    def readConnectionLost(self) -> None:
+        self.events.append("half")
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+
+class PausedServers(ReactorCase):
+    """Accepted connections that are not read from for a while, and whose client ends its side meanwhile."""
+
+    def serve(self, protocol: Protocol) -> Any:
+        near, far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        near.setblocking(False)
+        transport: Any = LeanServer(near, protocol, ("", 0), None, 0, self.reactor)
+        protocol.makeConnection(transport)
+        transport.pauseProducing()
+        far.send(b"x")
+        far.shutdown(socket.SHUT_WR)
+        self.reactor.doPoll(0)
+        return transport
+
+    def test_noticed(self) -> None:
+        """The protocol hears at once that its client is gone."""
+        protocol = Noting()
+        self.serve(protocol)
+        self.assertEqual(protocol.events, ["lost"])
+
+    def test_goes_on_by_halves(self) -> None:
+        """A protocol that goes on with half a connection gets all that came, when it is ready for it."""
+        protocol = HalfClosing()
+        transport = self.serve(protocol)
+        self.assertEqual(protocol.events, [])
+        transport.resumeProducing()
+        self.reactor.doPoll(0)
+        self.reactor.doPoll(0)
+        self.assertEqual(protocol.events, [b"x", "half"])
+        transport.connectionLost(Failure(ConnectionDone()))
 
 
 _PROGRAM = """
