@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import field, frozen
 
 from meshproxy.errors import Diagnostic, Location
-from meshproxy.policies import OutlierDetection, Warmup
+from meshproxy.policies import ConnectionPool, OutlierDetection, Warmup
 from meshproxy.routes import Route
 
 if TYPE_CHECKING:  # interfaces.py names Endpoint; only annotations here need it back
@@ -95,6 +95,7 @@ class Cluster:
     ``logical``: there is one target, and the first address it has is the only endpoint.
 
     ``outliers``: endpoints that fail are ejected. ``warmup``: new ones get their share little by little.
+    ``pool``: how many connections and requests there may be, and how long a connection is used.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Cluster:
     logical: bool = False
     outliers: OutlierDetection | None = None
     warmup: Warmup | None = None
+    pool: ConnectionPool = field(factory=ConnectionPool)
 
 
 class RoutedRequest(Protocol):

@@ -1,4 +1,4 @@
-"""What a DestinationRule says about the health of endpoints and about where they are, as frozen values.
+"""What a DestinationRule says about connections, the health of endpoints and where they are, as frozen values.
 
 Source of all defaults: what Istio makes of a rule that is silent, and Envoy of what Istio does not send.
 """
@@ -6,6 +6,49 @@ Source of all defaults: what Istio makes of a rule that is silent, and Envoy of 
 from __future__ import annotations
 
 from attrs import frozen
+
+
+@frozen
+class Keepalive:
+    """When a silent TCP connection is probed; None: as the system has it. Seconds, and a number of probes."""
+
+    time: int | None = None
+    interval: int | None = None
+    probes: int | None = None
+
+
+@frozen
+class RetryBudget:
+    """How many retries may be under way at once: a share of the requests, in percent, but ``minimum`` in any case."""
+
+    percent: float = 20.0
+    minimum: int = 3
+
+
+NO_LIMIT = 2**32 - 1
+"""What stands for no limit, as in Envoy; nothing ever counts so far."""
+
+IDLE_SECONDS = 3600.0
+"""How long an idle connection is kept unless something else is said."""
+
+
+@frozen
+class ConnectionPool:
+    """How many connections and requests a cluster may have at once, and how long a connection is used.
+
+    Limits are for the cluster as a whole, but for ``max_requests_per_connection``. ``max_pending`` is for requests that
+    wait for a connection. ``retry_budget`` takes the place of ``max_retries``. Times are seconds; None: never.
+    """
+
+    max_connections: int = NO_LIMIT
+    max_pending: int = NO_LIMIT
+    max_requests: int = NO_LIMIT
+    max_retries: int = NO_LIMIT
+    retry_budget: RetryBudget | None = None
+    max_requests_per_connection: int = NO_LIMIT
+    idle_timeout: float | None = IDLE_SECONDS
+    max_connection_duration: float | None = None
+    keepalive: Keepalive | None = None
 
 
 @frozen

@@ -23,6 +23,7 @@ from meshproxy.http.gateway import Gateway
 from meshproxy.http.logwriter import SerialThread
 from meshproxy.interfaces import HashKey, IHashKey, ILoadBalancer, ILoadBalancerBuilder, IRequest
 from meshproxy.model import Cluster, Endpoint, Listener, MeshSettings, Snapshot
+from meshproxy.policies import ConnectionPool, Keepalive
 from meshproxy.routes import (
     Comparison,
     DirectResponse,
@@ -36,6 +37,7 @@ from meshproxy.routes import (
     WeightedDestination,
 )
 from meshproxy.routing import RouteTable
+from meshproxy.upstream.idle import IdleSweep
 
 CLUSTER = "outbound|8080||shop.example"
 
@@ -95,10 +97,11 @@ def endpoints(count: int = 1) -> tuple[Endpoint, ...]:
     return tuple(Endpoint(f"192.0.2.{number}", 8080) for number in range(1, count + 1))
 
 
-def cluster(count: int = 1, name: str = CLUSTER, balancer: ILoadBalancer | None = None) -> Cluster:
-    """A cluster of ``count`` endpoints that are picked in turn by attempt."""
+def cluster(count: int = 1, name: str = CLUSTER, balancer: ILoadBalancer | None = None, **pool: Any) -> Cluster:
+    """A cluster of ``count`` endpoints that are picked in turn by attempt; ``pool`` as ``ConnectionPool`` has it."""
     members = endpoints(count)
-    return Cluster(name, members, FixedBalancer(members), balancer or FixedBalancer(members), connect_timeout=10.0)
+    used = balancer or FixedBalancer(members)
+    return Cluster(name, members, FixedBalancer(members), used, 10.0, pool=ConnectionPool(**pool))
 
 
 def route(
@@ -142,10 +145,14 @@ class FakeTransport(StringTransport):
     def __init__(self, host: str, host_port: int, peer: str, peer_port: int) -> None:
         super().__init__(IPv4Address("TCP", host, host_port), IPv4Address("TCP", peer, peer_port), lenient=True)
         self.no_delay = self.half_closed = self.aborted = False
+        self.kept_alive: Keepalive | None = None
         self.writes = 0
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.no_delay = enabled
+
+    def keep_alive(self, keepalive: Keepalive) -> None:
+        self.kept_alive = keepalive
 
     def write(self, data: bytes) -> None:
         if data and not self.half_closed:
@@ -274,6 +281,12 @@ class Wire:
         """A new client: 198.51.100.1:50001 and so on, connected to 203.0.113.1:80."""
         self._clients += 1
         return _connect(self.gateway.factory(key), FakeTransport("203.0.113.1", key[1], address, 50000 + self._clients))
+
+    @property
+    def timers(self) -> list[Any]:
+        """What waits for a time, but for the sweep of idle connections, which goes on as long as there are any."""
+        calls = self.reactor.getDelayedCalls()
+        return [call for call in calls if not isinstance(getattr(call.func, "__self__", None), IdleSweep)]
 
     @property
     def attempts(self) -> list[str]:

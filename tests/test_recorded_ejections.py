@@ -39,7 +39,7 @@ class EjectionTests(SynchronousTestCase):
             RingHashBuilder(), panic_threshold=settings["common_lb_config"]["healthy_panic_threshold"]["value"]
         )
         self.clock = Clock()
-        self.upstreams = Upstreams(self.clock)
+        self.upstreams = Upstreams(self.clock, lambda pool: None)
         self.upstreams.update({"c": Cluster("c", hosts, builder, builder.build(hosts), outliers=policy)})
         self.state: Any = self.upstreams.clusters["c"]
         return seen

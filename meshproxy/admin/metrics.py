@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from twisted.copyright import version as twisted_version
 
 from meshproxy import __version__
+from meshproxy.admin.cluster_metrics import cluster_metrics
 from meshproxy.http.counters import Counters
 from meshproxy.service import MeshService
 from meshproxy.upstream.ejections import Ejections
@@ -55,6 +56,7 @@ class MeshCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """See ``prometheus_client.registry.Collector``."""
         yield from _counted(self._service.gateway.counters)
+        yield from cluster_metrics(self._service.gateway.upstreams.clusters)
         yield from self._configuration()
         yield from _ejected(self._service.gateway.upstreams.ejections)
         yield GaugeMetricFamily("meshproxy_ready", "1 while requests are served.", float(self._service.ready))

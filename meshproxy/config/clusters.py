@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 from zope.interface import Interface
 
 from meshproxy.availability import AvailableBuilder
 from meshproxy.config.balancing import Balancing, Strategies
+from meshproxy.config.connection_pool import PoolBlock
 from meshproxy.config.decoding import not_served
 from meshproxy.config.destination_rule import Policy, Subset
 from meshproxy.config.destinations import Destination
@@ -27,7 +28,7 @@ from meshproxy.config.syntax import canonical_ip
 from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
 from meshproxy.localities import arranged
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity
-from meshproxy.policies import OutlierDetection
+from meshproxy.policies import ConnectionPool, OutlierDetection
 
 _NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
 _ENCRYPTED = ("HTTPS", "TLS")
@@ -52,6 +53,7 @@ class _Wanted:
     builder: ILoadBalancerBuilder
     connect_timeout: float
     outliers: OutlierDetection | None
+    pool: ConnectionPool
 
 
 class Clusters:
@@ -191,12 +193,12 @@ class Clusters:
         if not endpoints and service.resolution.by_name:
             return  # Istio makes no cluster of names without a name
         policy = Policy() if rule is None else rule.effective(port, subset)
-        balancing, pool, outliers = policy.balancing, policy.connection_pool, policy.outliers
-        balancing = balancing or self._strategies.default
+        balancing, outliers = policy.balancing or self._strategies.default, policy.outliers
         if balancing is None:
             return
         self.origins[name] = _origin(balancing, rule, port, subset)
-        timeout = None if pool is None else pool.connect_timeout
+        block = policy.connection_pool or PoolBlock()
+        timeout = block.connect_timeout
         cluster = _Wanted(
             endpoints,
             service.resolution,
@@ -204,6 +206,7 @@ class Clusters:
             self._builder(service, endpoints, balancing, outliers),
             self._connect_timeout if timeout is None else timeout,
             None if outliers is None else outliers.detection,
+            evolve(block.pool, retry_budget=policy.retry_budget),
         )
         self._add(name, cluster)
 
@@ -270,8 +273,9 @@ class Clusters:
         old = self._previous.get(name)
         balancer = None
         if old is not None and old.endpoints == endpoints and _equal(old.builder, builder):
-            same = (old.connect_timeout, old.targets, old.logical, old.outliers, old.warmup)
-            if same == (wanted.connect_timeout, targets, logical, wanted.outliers, wanted.balancing.warmup):
+            same = (old.connect_timeout, old.targets, old.logical, old.outliers, old.warmup, old.pool)
+            wants = (wanted.connect_timeout, targets, logical, wanted.outliers, wanted.balancing.warmup, wanted.pool)
+            if same == wants:
                 self.clusters[name] = old
                 return
             balancer = old.balancer
@@ -288,6 +292,7 @@ class Clusters:
                 logical,
                 outliers=wanted.outliers,
                 warmup=wanted.balancing.warmup,
+                pool=wanted.pool,
             )
 
     def _balancer(self, endpoints: tuple[Endpoint, ...], wanted: _Wanted) -> ILoadBalancer | None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve, field, frozen
 
-from meshproxy.config import balancing, checks, outliers, policy_blocks
+from meshproxy.config import balancing, checks, connection_pool, outliers, policy_blocks
 from meshproxy.config.balancing import Balancing, Strategies
+from meshproxy.config.connection_pool import PoolBlock
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
@@ -16,25 +17,17 @@ from meshproxy.config.nodes import Node
 from meshproxy.config.outliers import OutlierSetting
 from meshproxy.config.selectors import read_selector
 from meshproxy.errors import Location
+from meshproxy.policies import RetryBudget
 
 _PORT_BLOCKS = ("loadBalancer", "connectionPool", "outlierDetection")
 _LATER_PORT_BLOCKS = ("tls",)
-_LATER_POLICY = (*_LATER_PORT_BLOCKS, "tunnel", "proxyProtocol", "retryBudget")
-_LATER_TCP = ("maxConnections", "tcpKeepalive", "maxConnectionDuration", "idleTimeout")
+_LATER_POLICY = (*_LATER_PORT_BLOCKS, "tunnel", "proxyProtocol")
 _LATER_CHECKS: Mapping[str, Callable[[Node, Findings], None]] = {
     "tls": policy_blocks.check_tls,
     "tunnel": policy_blocks.check_tunnel,
     "proxyProtocol": policy_blocks.check_proxy_protocol,
-    "retryBudget": policy_blocks.check_retry_budget,
 }
 _MOST_PORTS = _MOST_SELECTOR_LABELS = 4096
-
-
-@frozen
-class ConnectionPool:
-    """How connections are made; None: not said. Seconds."""
-
-    connect_timeout: float | None = None
 
 
 @frozen(eq=False)
@@ -42,7 +35,8 @@ class Policy:
     """A ``trafficPolicy`` or a port's part of it. A block that is None is not there. ``location``: of a port's part."""
 
     balancing: Balancing | None = None
-    connection_pool: ConnectionPool | None = None
+    connection_pool: PoolBlock | None = None
+    retry_budget: RetryBudget | None = None
     ports: Mapping[int, Policy] = field(factory=dict)
     location: Location | None = None
     outliers: OutlierSetting | None = None
@@ -120,7 +114,7 @@ def _subset(node: Node, names: set[str], findings: Findings, strategies: Strateg
 
 
 def _policy(node: Node, findings: Findings, strategies: Strategies) -> Policy:
-    fields = Fields(node, findings, (*_PORT_BLOCKS, "portLevelSettings"), _LATER_POLICY)
+    fields = Fields(node, findings, (*_PORT_BLOCKS, "retryBudget", "portLevelSettings"), _LATER_POLICY)
     if not fields and node.kind == "mapping":
         findings.error(node.location, f"{node.path} needs at least one field")
     if "tunnel" in fields and "proxyProtocol" in fields:
@@ -138,7 +132,7 @@ def _policy(node: Node, findings: Findings, strategies: Strategies) -> Policy:
             findings.warning(entry.location, f"{entry.path} has no effect: an earlier entry is for port {number} too")
         else:
             ports[number] = policy
-    return evolve(_blocks(fields, strategies), ports=ports)
+    return evolve(_blocks(fields, strategies), retry_budget=_retry_budget(fields), ports=ports)
 
 
 def _port_policy(node: Node, findings: Findings, strategies: Strategies) -> tuple[int, Policy] | None:
@@ -161,20 +155,19 @@ def _blocks(fields: Fields, strategies: Strategies) -> Policy:
     load_balancer, pool, ejection = (fields.get(name) for name in _PORT_BLOCKS)
     return Policy(
         None if load_balancer is None else balancing.decode(load_balancer, findings, strategies, ejection is not None),
-        None if pool is None else _connection_pool(pool, findings),
+        None if pool is None else connection_pool.decode(pool, findings),
         outliers=None if ejection is None else outliers.decode(ejection, findings),
     )
 
 
-def _connection_pool(node: Node, findings: Findings) -> ConnectionPool:
-    fields = Fields(node, findings, ("tcp",), ("http",))
-    if not fields and node.kind == "mapping":
-        findings.error(node.location, f"{node.path} needs http or tcp")
-    http, tcp = fields.get("http"), fields.get("tcp")
-    if http is not None:
-        policy_blocks.check_http_pool(http, findings)
-    if tcp is None:
-        return ConnectionPool()
-    inner = Fields(tcp, findings, ("connectTimeout",), _LATER_TCP)
-    policy_blocks.check_tcp_pool(inner)
-    return ConnectionPool(inner.duration("connectTimeout"))
+def _retry_budget(fields: Fields) -> RetryBudget | None:
+    node = fields.get("retryBudget")
+    if node is None:
+        return None
+    pool = fields.get("connectionPool")
+    http = None if pool is None else pool.get("http")
+    limit = None if http is None else http.get("maxRetries")
+    if limit is not None:
+        message = f"{limit.path} has no effect beside {node.path}"
+        fields.findings.warning(limit.location, message)
+    return connection_pool.decode_retry_budget(node, fields.findings)

@@ -16,50 +16,8 @@ from meshproxy.config.syntax import canonical_ip, is_fqdn
 
 _LARGEST = 2**32 - 1
 _LARGEST_SIGNED = 2**31 - 1
-_UPGRADES = ("DEFAULT", "DO_NOT_UPGRADE", "UPGRADE")
 _TLS_MODES = ("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL")
 _FILES = ("clientCertificate", "privateKey", "caCertificates", "caCrl")
-_HTTP_LIMITS = (
-    "http1MaxPendingRequests",
-    "http2MaxRequests",
-    "maxRequestsPerConnection",
-    "maxRetries",
-    "maxConcurrentStreams",
-)
-
-
-def check_http_pool(node: Node, findings: Findings) -> None:
-    """``connectionPool.http``."""
-    names = (*_HTTP_LIMITS, "idleTimeout", "h2UpgradePolicy", "useClientProtocol", "http2KeepAlive")
-    fields = Fields(node, findings, names)
-    for name in _HTTP_LIMITS:
-        fields.integer(name, 0, _LARGEST_SIGNED)
-    fields.duration("idleTimeout")
-    upgrade = fields.read("h2UpgradePolicy", lambda found: checks.one_of(found, _UPGRADES))
-    if fields.boolean("useClientProtocol") and upgrade == "UPGRADE":
-        message = f"{node.path} may have only one of h2UpgradePolicy: UPGRADE and useClientProtocol"
-        findings.error(node.location, message)
-    keep_alive = fields.get("http2KeepAlive")
-    if keep_alive is not None:
-        inner = Fields(keep_alive, findings, ("interval", "timeout"))
-        for name in ("interval", "timeout"):
-            inner.required(name)
-            inner.duration(name)
-
-
-def check_tcp_pool(fields: Fields) -> None:
-    """The fields of ``connectionPool.tcp`` beside ``connectTimeout``."""
-    fields.integer("maxConnections", 0, _LARGEST_SIGNED)
-    fields.duration("maxConnectionDuration")
-    idle = fields.read("idleTimeout", Node.duration)
-    if idle:  # 0s means never
-        fields.duration("idleTimeout")
-    keep_alive = fields.get("tcpKeepalive")
-    if keep_alive is not None:
-        inner = Fields(keep_alive, fields.findings, ("probes", "time", "interval"))
-        inner.integer("probes", 0, _LARGEST)
-        inner.duration("time")
-        inner.duration("interval")
 
 
 def check_tls(node: Node, findings: Findings) -> None:
@@ -107,14 +65,6 @@ def _host_or_ip(node: Node) -> str:
 def check_proxy_protocol(node: Node, findings: Findings) -> None:
     """``proxyProtocol``."""
     Fields(node, findings, ("version",)).read("version", lambda found: checks.one_of(found, ("V1", "V2")))
-
-
-def check_retry_budget(node: Node, findings: Findings) -> None:
-    """``retryBudget``."""
-    fields = Fields(node, findings, ("percent", "minRetryConcurrency", "budgetInterval"))
-    fields.read("percent", lambda found: found.number(0, 100))
-    fields.integer("minRetryConcurrency", 0, _LARGEST)
-    fields.read("budgetInterval", Node.duration)
 
 
 def check_zone_aware(node: Node, findings: Findings) -> None:

@@ -42,12 +42,15 @@ class MergedRule:
         self.rules.append(rule)
 
     def effective(self, port: int, subset: Subset | None) -> Policy:
-        """The blocks that hold for a cluster; None: the default."""
+        """The blocks that hold for a cluster; a block that is None has its default."""
         levels = [policy for _, policy in self._levels(port, subset)]
+        # A port of a subset replaces all that the levels above say, but for a retry budget, which no port has.
+        above = [policy for _, policy in self._levels(port, None)]
         return Policy(
             next((it.balancing for it in levels if it.balancing is not None), None),
             next((it.connection_pool for it in levels if it.connection_pool is not None), None),
             outliers=next((it.outliers for it in levels if it.outliers is not None), None),
+            retry_budget=next((it.retry_budget for it in [*levels, *above] if it.retry_budget is not None), None),
         )
 
     def balancing_level(self, port: int, subset: Subset | None) -> str:

@@ -12,14 +12,16 @@ from meshproxy.http.headeroperations import Field
 if TYPE_CHECKING:
     from meshproxy.http.upgrading import Upgrade
     from meshproxy.http.upstream import Upstream
+    from meshproxy.upstream.pool import Pool
 
 
 class Carried(Protocol):
     """What an upstream connection asks and tells.
 
     ``connection`` is the body's producer and has the client's transport.
-    ``special``: ``edited``, ``retry_from`` and ``forget_body`` matter, or the host hears of the response. ``upgrade``:
-    what it asks for, if it does. ``is_grpc``: the request says that it is one of gRPC.
+    ``special``: ``edited``, ``retry_from`` and ``begin_response`` matter, or the host hears of the response.
+    ``upgrade``: what it asks for, if it does. ``is_grpc``: the request says that it is one of gRPC. ``waiting_in`` is
+    the pool in which it waits for a connection.
     """
 
     connection: Any
@@ -42,6 +44,7 @@ class Carried(Protocol):
     upgrade: Upgrade | None
     upstream: Upstream | None
     upstream_local: bytes
+    waiting_in: Pool | None
 
     @property
     def is_grpc(self) -> bool: ...
@@ -52,8 +55,8 @@ class Carried(Protocol):
     def take_body(self) -> bytes:
         """What has come of the body since, as it is sent."""
 
-    def forget_body(self) -> None:
-        """The request is not sent again."""
+    def begin_response(self) -> None:
+        """A response is passed on, so the request is not sent again."""
 
     def wants_retry(self, status: int, grpc_status: bytes | None, rate_limited: bool) -> bool:
         """Whether a response is to be thrown away; then ``try_again`` is called."""
@@ -69,6 +72,9 @@ class Carried(Protocol):
 
     def cut(self, details: bytes, flag: bytes) -> None:
         """The response broke off."""
+
+    def overflowed(self) -> None:
+        """The limits of the cluster leave no room for it."""
 
     def connect_failed(self, reason: Failure) -> None:
         """There was no connection."""

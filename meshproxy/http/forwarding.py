@@ -1,16 +1,16 @@
 """A request on its way to an endpoint: the destination, the tries, and what can go wrong with each.
 
-Further tries follow the route's retry policy and one rule of our own: when the endpoint closes a kept connection before
-the first byte of a response, the request goes once more over a fresh one if repeating it is safe, that is, if the
-method is idempotent (RFC 9110, 9.2.2) and the whole body is still at hand. A try never follows once the client has got
-something of a response.
+Further tries follow the route's retry policy (``tries``) and one rule of our own: when the endpoint closes a kept
+connection before the first byte of a response, the request goes once more over a fresh one if repeating it is safe,
+that is, if the method is idempotent (RFC 9110, 9.2.2) and the whole body is still at hand. A try never follows once the
+client has got something of a response.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from os import strerror
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.logger import Logger
@@ -19,23 +19,26 @@ from twisted.python.failure import Failure
 from meshproxy import selection
 from meshproxy.http import filters, mirroring
 from meshproxy.http.headeroperations import Field, HeaderChanges
-from meshproxy.http.request import Request
-from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause, Retrying
-from meshproxy.model import Cluster, Endpoint
+from meshproxy.http.localreply import content_fields
+from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause
+from meshproxy.http.tries import RetriedRequest
+from meshproxy.model import Cluster
 
 if TYPE_CHECKING:
     from meshproxy.http.mirroring import Mirrored
-    from meshproxy.http.plans import Choice, Plan
-    from meshproxy.upstream.hosts import ClusterState, HostState
+    from meshproxy.http.plans import Choice
+    from meshproxy.upstream.hosts import HostState
+    from meshproxy.upstream.pool import Pool
 
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _MOST_WAITING = 64 * 1024
 _RESET = b"upstream connect error or disconnect/reset before headers. "
+_OVERLOADED = ((b"x-envoy-overloaded", b"true"),)
 
 _log = Logger()
 
 
-class ForwardedRequest(Request):
+class ForwardedRequest(RetriedRequest):
     """See the head of this module. Whoever derives from it answers the client."""
 
     __slots__ = ()
@@ -43,17 +46,13 @@ class ForwardedRequest(Request):
     chunked_response = edited = False
     retry_from = NEVER
     cookies: Sequence[bytes] = ()
-    plan: Plan
     cluster: Cluster
-    cluster_state: ClusterState
     host: HostState
     _edits: HeaderChanges | None = None
     _cors_fields: Sequence[Field] = ()
     _mirrors: Sequence[Mirrored] = ()
     _replayed = False
-    _tried: list[Endpoint] | None = None
-    _timer: Any = None
-    _watched = False  # somebody waits for its end, or for its request to be complete
+    waiting_in: Pool | None = None
     _paused = False
 
     # What the client gets
@@ -154,10 +153,7 @@ class ForwardedRequest(Request):
         self.endpoint = endpoint
         self.host = host
         self.upstream_host = host.log_name
-        if host.idle:
-            host.idle.popitem()[0].send(self)
-        else:
-            self.gateway.connect(host, self.cluster.connect_timeout, self)
+        host.pool.carry(self)
 
     # The body
 
@@ -226,6 +222,7 @@ class ForwardedRequest(Request):
                 deadline.disarm(self)
         for copy in self._mirrors:
             copy.exchange_ended()
+        self._end_retry()
 
     def timed_out(self) -> None:
         """The route's time is over, for all tries together."""
@@ -252,9 +249,12 @@ class ForwardedRequest(Request):
 
     # What can go wrong
 
+    def overflowed(self) -> None:
+        """The limits of the cluster leave no room for this exchange. No other try follows."""
+        self._reset(503, b"UO", b"overflow", _OVERLOADED)
+
     def connect_failed(self, reason: Failure) -> None:
         """No connection could be made for this exchange."""
-        self.gateway.counters.upstream_connect_failures_total += 1
         if self.done:
             return
         self.host.failed()
@@ -273,7 +273,7 @@ class ForwardedRequest(Request):
         if may_repeat and not self._replayed and self.method in _IDEMPOTENT and repeatable:
             self._replayed = True
             self.gateway.counters.upstream_replays_total += 1
-            self.gateway.connect(self.host, self.cluster.connect_timeout, self)
+            self.host.pool.carry_over_new(self)
             return
         self.host.failed()
         if not self._tried_again(Cause.LOST):
@@ -286,64 +286,19 @@ class ForwardedRequest(Request):
         if not self._tried_again(Cause.PROTOCOL):
             self._reset(502, b"UPE", b"protocol error")
 
-    def wants_retry(self, status: int, grpc_status: bytes | None, rate_limited: bool) -> bool:
-        """Whether a response is to be thrown away for another try; then ``try_again`` has to follow."""
-        retrying = self.plan.retrying
-        return (
-            retrying is not None
-            and retrying.on_response(status, grpc_status, rate_limited)
-            and self._has_tries_left(retrying)
-        )
-
-    def try_again(self) -> None:
-        """Try once more after a while; the connection of the last try is gone."""
-        retrying = self.plan.retrying
-        assert retrying is not None
-        self.upstream = None
-        self.attempt += 1
-        self.gateway.counters.upstream_retries_total += 1
-        if self.plan.per_try is not None:
-            self.plan.per_try.disarm(self)
-        if self._tried is None:
-            self._tried = []
-        if self.endpoint is not None:
-            self._tried.append(self.endpoint)
-        delay = retrying.backoff(self.attempt, self.gateway.getrandbits(32))
-        self._timer = self.gateway.reactor.callLater(delay, self._backed_off)
-
-    def _backed_off(self) -> None:
-        self._timer = None
-        self._try()
-
-    def _tried_again(self, cause: Cause) -> bool:
-        """Whether another try follows a failed one."""
-        retrying = self.plan.retrying
-        if retrying is None or not retrying.on_failure(cause) or not self._has_tries_left(retrying):
-            return False
-        self.try_again()
-        return True
-
-    def _has_tries_left(self, retrying: Retrying) -> bool:
-        if self.attempt >= retrying.attempts:
-            self._flag(b"URX")
-            return False
-        return self._repeatable
-
-    def _reset(self, status: int, flag: bytes, cause: bytes) -> None:
+    def _reset(self, status: int, flag: bytes, cause: bytes, more: Sequence[Field] = ()) -> None:
         retried = b"retried and the latest " if self.attempt else b""
         details = b"upstream_reset_before_response_started{%b}" % cause.replace(b" ", b"_")
-        self.reply(status, b"%b%breset reason: %b" % (_RESET, retried, cause), flag, details)
-
-    def _flag(self, flag: bytes) -> None:
-        """One more of the access log's flags, in the order in which they come about."""
-        if flag:
-            self.flags = b"%b,%b" % (self.flags, flag) if self.flags else flag
+        body = b"%b%breset reason: %b" % (_RESET, retried, cause)
+        self.reply(status, body, flag, details, [*more, *content_fields(status, body)] if more else None)
 
     def _stop(self) -> None:
         """Nobody waits for an endpoint any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.waiting_in is not None:
+            self.waiting_in.leave(self)
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.cancel()

@@ -17,7 +17,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from meshproxy.http.accesslog import AccessLog
-from meshproxy.http.carried import Carried
 from meshproxy.http.counters import Counters
 from meshproxy.http.downstream import ListenerFactory
 from meshproxy.http.plans import Plans
@@ -28,7 +27,8 @@ from meshproxy.http.upstream import Upstream
 from meshproxy.model import Snapshot
 from meshproxy.net.connecting import connect
 from meshproxy.paths import Normalizer, PathNormalization, normalize_path, normalizer
-from meshproxy.upstream.hosts import HostState, Upstreams
+from meshproxy.upstream.hosts import Upstreams
+from meshproxy.upstream.pool import Pool
 
 _STRATEGY_ERROR_SECONDS = 10.0
 _DRAIN_POLL_SECONDS = 0.1
@@ -39,22 +39,22 @@ _log = Logger()
 
 
 class UpstreamFactory(ClientFactory):
-    """Makes one connection for one exchange."""
+    """Makes one connection for a pool."""
 
     noisy = False
 
-    def __init__(self, gateway: Gateway, host: HostState, exchange: Carried) -> None:
+    def __init__(self, gateway: Gateway, pool: Pool) -> None:
         self.gateway = gateway
-        self.host = host
-        self.exchange = exchange
+        self.pool = pool
 
     def buildProtocol(self, addr: object) -> Upstream:
         """The connection that was made."""
-        return Upstream(self.gateway, self.host, self.exchange)
+        return Upstream(self.gateway, self.pool)
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
         """No connection was made."""
-        self.exchange.connect_failed(reason)
+        self.gateway.counters.upstream_connect_failures_total += 1
+        self.pool.connect_failed(reason)
 
 
 class Gateway:
@@ -68,7 +68,7 @@ class Gateway:
         self.dates = DateCache()
         self.request_ids = RequestIds()
         self.snapshot: Snapshot | None = None
-        self.upstreams = Upstreams(reactor)
+        self.upstreams = Upstreams(reactor, self._connect)
         self.plans = Plans(reactor)
         self.trusted_proxies = 0
         self.normalize: Normalizer = normalize_path
@@ -114,9 +114,9 @@ class Gateway:
             factory = self._factories[key] = ListenerFactory(self)
         return factory
 
-    def connect(self, host: HostState, timeout: float, exchange: Carried) -> None:
-        """Open a connection to a host for an exchange; ``timeout`` is in seconds."""
-        connect(self.reactor, host.address, host.port, UpstreamFactory(self, host, exchange), timeout)
+    def _connect(self, pool: Pool) -> None:
+        host = pool.host
+        connect(self.reactor, host.address, host.port, UpstreamFactory(self, pool), pool.connect_timeout)
 
     def strategy_failed(self, cluster: str) -> None:
         """Count a strategy's exception, which is being handled, and log it unless another one was just logged."""

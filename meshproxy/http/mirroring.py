@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from meshproxy.http.upgrading import Upgrade
     from meshproxy.http.upstream import Upstream
     from meshproxy.upstream.hosts import ClusterState, HostState
+    from meshproxy.upstream.pool import Pool
 
 MIRROR_SECONDS = 60.0
 """How long a mirror may take for its answer where the route has no timeout."""
@@ -53,6 +54,7 @@ class Mirrored:
     service_ms: int | None = None
     upgrade: Upgrade | None = None
     upstream: Upstream | None = None
+    waiting_in: Pool | None = None
     done = False
     _full = False
     _host: HostState
@@ -90,10 +92,7 @@ class Mirrored:
             self._drop()
             return
         self._host = host = state.host(endpoint)
-        if host.idle:
-            host.idle.popitem()[0].send(self)
-        else:
-            self.gateway.connect(host, cluster.connect_timeout, self)
+        host.pool.carry(self)
 
     # The exchange's events
 
@@ -136,6 +135,8 @@ class Mirrored:
         if self.done:
             return
         self.gateway.counters.mirrors_dropped_total += 1
+        if self.waiting_in is not None:
+            self.waiting_in.leave(self)
         upstream, self.upstream = self.upstream, None
         self._end()
         if upstream is not None:
@@ -160,7 +161,7 @@ class Mirrored:
         unsent, self._unsent, self._unsent_size = self._unsent, [], 0
         return framed(unsent) if self._chunked else b"".join(unsent)
 
-    def forget_body(self) -> None:
+    def begin_response(self) -> None:
         """See ``carried.Carried``."""
 
     def pauseProducing(self) -> None:
@@ -180,9 +181,12 @@ class Mirrored:
         """The mirror has answered."""
         self._end()
 
+    def overflowed(self) -> None:
+        """The mirror has enough to do."""
+        self._drop()
+
     def connect_failed(self, reason: Failure) -> None:
         """The mirror could not be reached."""
-        self.gateway.counters.upstream_connect_failures_total += 1
         if not self.done:
             self._host.failed()
         self._drop()

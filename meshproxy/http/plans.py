@@ -21,6 +21,7 @@ from meshproxy.routes import DirectResponse, Forward, Mirror, Redirect, Route, W
 
 if TYPE_CHECKING:
     from meshproxy.http.forwarding import ForwardedRequest
+    from meshproxy.http.tries import RetriedRequest
 
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -121,7 +122,7 @@ class Plans(dict[Route, Plan]):
         self._clock = clock
         self.keeps_response = keeps_response
         self._whole: dict[float, Deadline[ForwardedRequest]] = {}
-        self._per_try: dict[float, Deadline[ForwardedRequest]] = {}
+        self._per_try: dict[float, Deadline[RetriedRequest]] = {}
         self._mirrors: dict[float, Deadline[Mirrored]] = {}
 
     def __missing__(self, route: Route) -> Plan:
@@ -134,7 +135,7 @@ class Plans(dict[Route, Plan]):
             self._whole[seconds] = Deadline(self._clock, seconds, lambda exchange: exchange.timed_out())
         return self._whole[seconds]
 
-    def try_deadline(self, seconds: float) -> Deadline[ForwardedRequest]:
+    def try_deadline(self, seconds: float) -> Deadline[RetriedRequest]:
         """The line of exchanges that have so long for each try."""
         if seconds not in self._per_try:
             self._per_try[seconds] = Deadline(self._clock, seconds, lambda exchange: exchange.try_timed_out())

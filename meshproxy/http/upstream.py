@@ -1,6 +1,6 @@
 """The endpoint's side of a connection: an exchange's request out, its response in.
 
-Theory of operation. A connection carries one exchange at a time and waits in its host's pool between two. llhttp's
+Theory of operation. A connection carries one exchange at a time and is free for its host's pool between two. llhttp's
 callbacks collect, in ``_out``, what the client has to get; when the parser returns, all of it leaves in one write. So
 the response is always re-serialised, never copied as it came.
 
@@ -15,6 +15,7 @@ something that nobody asked for.
 from __future__ import annotations
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -33,7 +34,7 @@ from meshproxy.net.transports import address_text
 if TYPE_CHECKING:
     from meshproxy.http.gateway import Gateway
     from meshproxy.http.upgrading import Upgrade
-    from meshproxy.upstream.hosts import HostState
+    from meshproxy.upstream.pool import Pool
 
 _LARGEST_HEAD = 60 * 1024
 _MOST_INTERIM = 16
@@ -60,10 +61,11 @@ class Upstream(Protocol):
 
     transport: Any
 
-    def __init__(self, gateway: Gateway, host: HostState, first: Carried) -> None:
+    def __init__(self, gateway: Gateway, pool: Pool) -> None:
+        # No more than 30 attributes in all: beyond that, CPython 3.11 finds each of them more slowly.
+        self.expires = inf
         self._gateway = gateway
-        self._host = host
-        self._first: Carried | None = first
+        self._pool = pool
         self._exchange: Carried | None = None
         self._names: list[bytes] = []
         self._values: list[bytes] = []
@@ -71,7 +73,7 @@ class Upstream(Protocol):
         self._parser: Any = HttpResponseParser(self)
         self._out: list[bytes] = []
         self._local = b""
-        self._used = False  # it has carried an exchange before
+        self._carried = 0  # exchanges so far
         self._keep_alive = self._complete = self._surplus = self._until_close = False
         self._in_head = self._silent = True
         self._streaming = self._uploading = self._held_back = False
@@ -80,24 +82,25 @@ class Upstream(Protocol):
     # The transport's events
 
     def connectionMade(self) -> None:
-        """Serve the exchange that the connection was made for; if it is over by now, wait in the pool."""
-        self.transport.setTcpNoDelay(True)
-        self._local = address_text(self.transport.getHost())[1]
+        """The pool has one more connection from here on."""
+        transport, settings = self.transport, self._pool.settings
+        transport.setTcpNoDelay(True)
+        if settings.keepalive is not None:
+            transport.keep_alive(settings.keepalive)
+        if settings.max_connection_duration is not None:
+            self.expires = self._gateway.reactor.seconds() + settings.max_connection_duration
+        self._local = address_text(transport.getHost())[1]
         counters = self._gateway.counters
         counters.upstream_connections_total += 1
         counters.upstream_connections_active += 1
-        first, self._first = self._first, None
-        if first is None or first.done:
-            self._release()
-        else:
-            self.send(first)
+        self._pool.connected(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Parse, then pass on all that this read brought."""
         exchange = self._exchange
         if exchange is None:
             if self._parser is not None:
-                self._host.idle.pop(self, None)
+                self._pool.idle.pop(self, None)
                 self.discard()
             return
         self._silent = False
@@ -144,8 +147,8 @@ class Upstream(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The endpoint closed, or we did."""
         self._gateway.counters.upstream_connections_active -= 1
-        self._host.idle.pop(self, None)
         self._parser = None
+        self._pool.lost(self)
         exchange = self._exchange
         if exchange is None:
             return
@@ -158,13 +161,13 @@ class Upstream(Protocol):
             return
         self._detach(exchange)
         if exchange.response_begun:
-            self._host.failed()
+            self._pool.host.failed()
             exchange.cut(b"upstream_reset_after_response_started{connection_termination}", b"UC")
         elif self._head_size:
-            self._host.failed()
+            self._pool.host.failed()
             exchange.upstream_spoke_garbage()  # it closed in the middle of a head
         else:
-            exchange.upstream_lost(self._used and self._silent)
+            exchange.upstream_lost(self._carried > 0 and self._silent)
 
     # The exchange's requests
 
@@ -173,14 +176,16 @@ class Upstream(Protocol):
         self._exchange = exchange
         exchange.upstream = self
         exchange.upstream_local = self._local
-        host = self._host
+        pool = self._pool
+        pool.breakers.requests += 1
+        host = pool.host
         host.active += 1
         if host.monitor is not None:
             host.monitor.connected()
             exchange.special = True
-        self._complete = self._surplus = self._until_close = self._streaming = self._uploading = False
+        # Only what an exchange that left the connection in use may have changed.
+        self._complete = self._streaming = False
         self._silent = self._in_head = True
-        self._keep_alive = True
         self._head_size = self._interim = 0
         self.transport.write(exchange.first_bytes())
         if not exchange.request_complete:
@@ -249,9 +254,9 @@ class Upstream(Protocol):
             elif meaning == _RATE_LIMITED:
                 rate_limited = True
         special = exchange.special
-        if special and self._host.monitor is not None:
+        if special and self._pool.host.monitor is not None:
             told = grpcstatus.to_http(grpc_status) if grpc_status is not None and exchange.is_grpc else None
-            self._host.monitor.responded(status, told)
+            self._pool.host.monitor.responded(status, told)
         if (
             (special and status >= exchange.retry_from) or grpc_status is not None or rate_limited
         ) and exchange.wants_retry(status, grpc_status, rate_limited):
@@ -267,7 +272,7 @@ class Upstream(Protocol):
         exchange.response_begun = True
         edited = False
         if special:
-            exchange.forget_body()
+            exchange.begin_response()
             edited = exchange.edited
             if exchange.upgrade is not None:
                 self._keep_alive = False
@@ -307,8 +312,8 @@ class Upstream(Protocol):
             values = [value.rstrip(b" \t") for value in self._values]
             head = exchange.upgrade.accept(self._names, values)
             if head is not None:
-                if self._host.monitor is not None:
-                    self._host.monitor.responded(status)
+                if self._pool.host.monitor is not None:
+                    self._pool.host.monitor.responded(status)
                 self._out.append(head)
                 return  # llhttp stops behind this head
         if status < 100 or status == 101 or self._interim > _MOST_INTERIM:
@@ -365,32 +370,27 @@ class Upstream(Protocol):
     def _finish(self, exchange: Carried) -> None:
         """The response has been passed on whole."""
         is_head = exchange.method == b"HEAD"
+        pool = self._pool
+        self._carried += 1
         reusable = self._keep_alive and exchange.request_complete and not self._surplus and self._parser is not None
         self._detach(exchange)
         if not exchange.request_complete:
             self._parser = None
             self.transport.abortConnection()  # the rest of the request will never come
-        elif not reusable:
+        elif not reusable or self._carried >= pool.most_carried or self.expires <= pool.sweep.now:
             self.discard()
         else:
             if is_head:
                 self._parser = HttpResponseParser(self)
-            self._release()
+            pool.release(self)
         exchange.completed()
-
-    def _release(self) -> None:
-        if self._host.retired:
-            self.discard()
-        else:
-            self._used = True
-            self._host.idle[self] = None
 
     def _broken(self, exchange: Carried) -> None:
         """The endpoint does not speak HTTP as it should."""
         # A response that is not streaming yet began in this very read, and nothing of it has been written.
         written = self._streaming
         self._abandon(exchange)
-        self._host.failed()
+        self._pool.host.failed()
         if written:
             exchange.cut(b"upstream_reset_after_response_started{protocol_error}", b"UPE")
         else:
@@ -407,7 +407,9 @@ class Upstream(Protocol):
     def _detach(self, exchange: Carried) -> None:
         """Let go of the exchange and of everything that ties both transports together."""
         self._exchange = None
-        self._host.active -= 1
+        pool = self._pool
+        pool.host.active -= 1
+        pool.breakers.requests -= 1
         if self._uploading:
             self._uploading = False
             self.transport.unregisterProducer()

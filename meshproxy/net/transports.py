@@ -9,6 +9,7 @@ Read sizes grow with the transfer: a connection that fills its read buffer gets 
 
 from __future__ import annotations
 
+from socket import IPPROTO_TCP, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from typing import Any
 
 from twisted.internet import tcp, unix
@@ -16,6 +17,7 @@ from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProto
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
 from meshproxy.net.lean_reactor import LeanReactor
+from meshproxy.policies import Keepalive
 
 _SMALL_READ = 64 * 1024
 _LARGE_READ = 1024 * 1024
@@ -102,12 +104,26 @@ class LeanServer(_Lean, tcp.Server):  # type: ignore[misc]
 class LeanClient(_Lean, tcp.Client):  # type: ignore[misc]
     """The connecting side of a connection."""
 
+    def keep_alive(self, keepalive: Keepalive) -> None:
+        """Let the system probe the other side while nothing comes."""
+        self.setTcpKeepAlive(True)
+        for option, value in (
+            (TCP_KEEPIDLE, keepalive.time),
+            (TCP_KEEPINTVL, keepalive.interval),
+            (TCP_KEEPCNT, keepalive.probes),
+        ):
+            if value is not None:
+                self.socket.setsockopt(IPPROTO_TCP, option, value)
+
 
 class LeanUnixClient(_Lean, unix.Client):  # type: ignore[misc]
     """The connecting side of a connection over a UNIX socket."""
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Nothing, for there is no such option."""
+
+    def keep_alive(self, keepalive: Keepalive) -> None:
+        """Nothing, for the other side cannot go away unheard."""
 
 
 def address_text(address: IAddress) -> tuple[bytes, bytes]:

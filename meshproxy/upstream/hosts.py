@@ -2,7 +2,8 @@
 
 Rules: state is keyed by cluster name and ``ip:port``, never by a snapshot's objects, so a reload that leaves an
 endpoint in place leaves its connections and counts too. An endpoint that a new snapshot no longer has is *retired*: its
-idle connections close at once, busy ones when their exchange ends.
+idle connections close at once, busy ones when their exchange ends. So do the connections of all hosts of a cluster
+whose pool has other settings than before.
 
 What a cluster's names stand for is found by ``discovery``: there a cluster with names is exchanged for one with
 addresses, here nothing but addresses is known. Which endpoints may be chosen is a matter of ``health``.
@@ -11,47 +12,42 @@ addresses, here nothing but addresses is known. Which endpoints may be chosen is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
 from meshproxy.model import Cluster, Endpoint
+from meshproxy.upstream.breakers import CircuitBreakers
 from meshproxy.upstream.ejections import Ejections
 from meshproxy.upstream.health import ClusterHealth
+from meshproxy.upstream.idle import IdleSweep
 from meshproxy.upstream.outliers import Monitor
+from meshproxy.upstream.pool import Pool
 
 _Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]
 
 _log = Logger()
 
 
-class IdleConnection(Protocol):
-    """A connection that waits in a host's pool."""
-
-    def send(self, exchange: Any) -> None:
-        """Carry an exchange; it is no longer in the pool."""
-
-    def discard(self) -> None:
-        """Close it; it is no longer in the pool."""
+_MakePool = Callable[["HostState"], Pool]
 
 
 class HostState:
-    """An endpoint at run time: requests in flight and idle connections, the most recently used last.
+    """An endpoint at run time: requests in flight and the pool of its connections. ``make_pool`` makes a new one.
 
     ``since`` is when it came to its cluster. ``monitor`` hears how tries end, None where nothing ejects endpoints.
     """
 
-    __slots__ = ("active", "address", "idle", "key", "log_name", "monitor", "port", "retired", "since")
+    __slots__ = ("active", "address", "key", "log_name", "monitor", "pool", "port", "since")
 
-    def __init__(self, endpoint: Endpoint, since: float = 0.0) -> None:
+    def __init__(self, endpoint: Endpoint, make_pool: _MakePool, since: float = 0.0) -> None:
         self.move(endpoint)
         self.since = since
         self.monitor: Monitor | None = None
         self.active = 0
-        self.idle: dict[IdleConnection, None] = {}
-        self.retired = False
+        self.pool = make_pool(self)
 
     def move(self, endpoint: Endpoint) -> None:
         """Make new connections to another address; those that exist stay in use."""
@@ -75,20 +71,20 @@ class HostState:
         if self.monitor is not None:
             self.monitor.timed_out()
 
-    def retire(self) -> None:
-        """Close what is idle and keep no connection any more."""
-        self.retired = True
-        while self.idle:
-            self.idle.popitem()[0].discard()
+    def renew_pool(self, make_pool: _MakePool) -> None:
+        """Use no connection of now for further requests; what waits for one waits in the new pool."""
+        old, self.pool = self.pool, make_pool(self)
+        self.pool.adopt(old)
 
 
 class ClusterState:
-    """A cluster at run time: its present configuration, the state of its hosts, and the balancer that serves."""
+    """A cluster at run time: its present configuration, its circuit breakers, its hosts, the balancer that serves."""
 
     __slots__ = (
         "_by_key",
         "_upstreams",
         "balancer",
+        "breakers",
         "cluster",
         "health",
         "hosts",
@@ -100,6 +96,8 @@ class ClusterState:
     def __init__(self, cluster: Cluster, upstreams: Upstreams) -> None:
         self.name = cluster.name
         self.log_name = cluster.name.encode()
+        self.cluster = cluster
+        self.breakers = CircuitBreakers(cluster.pool)
         self.health: ClusterHealth | None = None
         self._upstreams = upstreams
         self._by_key: dict[str, HostState] = {}
@@ -111,8 +109,12 @@ class ClusterState:
 
         So does a balancer that was rebuilt and can continue from the one that it replaces.
         """
-        self.cluster = cluster
+        old, self.cluster = self.cluster, cluster
         self._take_over_hosts(cluster)
+        if (cluster.pool, cluster.connect_timeout) != (old.pool, old.connect_timeout):
+            self.breakers.limit(cluster.pool)
+            for host in self._by_key.values():
+                host.renew_pool(self._make_pool)
         if self.health is None and (cluster.outliers is not None or cluster.warmup is not None):
             self.health = ClusterHealth(self, self._upstreams, self._change_balancer)
         if self.health is None:
@@ -132,12 +134,16 @@ class ClusterState:
                 if host is not None:
                     host.move(endpoint)
             if host is None:
-                host = HostState(endpoint, self._upstreams.clock.seconds())
+                host = HostState(endpoint, self._make_pool, self._upstreams.clock.seconds())
             kept[key] = self.hosts[endpoint] = host
         for host in self._by_key.values():
             if host.key not in kept:
-                host.retire()
+                host.pool.retire()
         self._by_key = kept
+
+    def _make_pool(self, host: HostState) -> Pool:
+        cluster, upstreams = self.cluster, self._upstreams
+        return Pool(host, self.breakers, cluster.pool, cluster.connect_timeout, upstreams.connect, upstreams.sweep)
 
     def _change_balancer(self, balancer: ILoadBalancer) -> None:
         _continue(self.name, self.balancer, balancer)
@@ -153,8 +159,8 @@ class ClusterState:
         """The state of an endpoint; a retired one for an endpoint that is no longer configured."""
         host = self.hosts.get(endpoint) or self._by_key.get(endpoint.key)
         if host is None:
-            host = HostState(endpoint)
-            host.retired = True
+            host = HostState(endpoint, self._make_pool)
+            host.pool.retire()
         return host
 
     def active(self, endpoint: Endpoint) -> int:
@@ -166,7 +172,7 @@ class ClusterState:
         if self.health is not None:
             self.health.retire()
         for host in self._by_key.values():
-            host.retire()
+            host.pool.retire()
 
 
 def _continue(cluster: str, old: ILoadBalancer, new: ILoadBalancer) -> None:
@@ -183,16 +189,19 @@ def _continue(cluster: str, old: ILoadBalancer, new: ILoadBalancer) -> None:
 class Upstreams:
     """The run-time state of all clusters of the present snapshot, by cluster name.
 
-    ``clock`` provides ``IReactorTime``. ``follow``: what is served by instead of a snapshot's clusters, whose names may
-    have to be looked up. ``run_in_thread`` is ``deferToThread``, or calls at once.
+    ``clock`` provides ``IReactorTime``; ``connect`` makes a connection for a pool. ``follow``: what is served by
+    instead of a snapshot's clusters, whose names may have to be looked up. ``run_in_thread`` is ``deferToThread``, or
+    calls at once. ``sweep`` closes idle connections.
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: Any, connect: Callable[[Pool], None]) -> None:
         self.clusters: dict[str, ClusterState] = {}
         self.clock = clock
+        self.connect = connect
         self.follow: Callable[[Mapping[str, Cluster]], Mapping[str, Cluster]] = lambda clusters: clusters
         self.run_in_thread: Callable[..., Deferred[Any]] = maybeDeferred
         self.ejections = Ejections(clock)
+        self.sweep = IdleSweep(clock)
 
     def update(self, clusters: Mapping[str, Cluster]) -> None:
         """Take over a snapshot's clusters. States are kept by name; clusters that are gone are retired."""

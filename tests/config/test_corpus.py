@@ -30,7 +30,7 @@ NOT_SERVED_YET = (
     r"protocol (HTTPS|TLS|TCP) of a gateway's port",
     r"spec\.(tls|tcp)",
     r"spec\.(subsets\.)?trafficPolicy\.(portLevelSettings\.)?(tls|outlierDetection)",
-    r"spec\.(subsets\.)?trafficPolicy\.(portLevelSettings\.)?connectionPool\.(http|tcp\.(maxConnections|tcpKeepalive))",
+    r"spec\.(subsets\.)?trafficPolicy\.(portLevelSettings\.)?connectionPool\.http\.h2UpgradePolicy UPGRADE",
     r"spec\.(subsets\.)?trafficPolicy\.loadBalancer\.(simple: PASSTHROUGH|warmup|zoneAwareLbSetting)",
 )
 # Why the files are wrong, by name. Files with ``_err`` say it themselves, in the words below.

@@ -214,7 +214,6 @@ class PolicyTests(SynchronousTestCase):
             ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 0.1ms}}}", "may not be less than 1ms"),
             ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 1.5ms}}}", "whole number of milliseconds"),
             ("trafficPolicy: {connectionPool: {tcp: {connectTimeout: 5}}}", "must be a duration"),
-            ("trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}", "maxConnections is not served yet"),
             ("trafficPolicy: {portLevelSettings: [{loadBalancer: {simple: RANDOM}}]}", "[0].port is required"),
             ("trafficPolicy: {portLevelSettings: [{port: {number: 80}}]}", "needs at least one of loadBalancer"),
             ("trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {}}]}", "tls is not served yet"),

@@ -23,11 +23,6 @@ class BlockTests(SynchronousTestCase):
     def test_right(self) -> None:
         """Blocks with all of their fields are refused for nothing but that they are not served."""
         for policy in (
-            "connectionPool: {http: {http1MaxPendingRequests: 0, http2MaxRequests: 1, maxRequestsPerConnection: 2,"
-            " maxRetries: 3, maxConcurrentStreams: 4, idleTimeout: 1h, h2UpgradePolicy: UPGRADE,"
-            " useClientProtocol: false, http2KeepAlive: {interval: 1s, timeout: 1s}}}",
-            "connectionPool: {tcp: {maxConnections: 1, idleTimeout: 0s, maxConnectionDuration: 1s,"
-            " tcpKeepalive: {probes: 1, time: 1s, interval: 1s}}}",
             "tls: {mode: MUTUAL, clientCertificate: /a, privateKey: /b, caCertificates: /c, sni: a,"
             " subjectAltNames: [b]}",
             "tls: {mode: SIMPLE, credentialName: a, sni: b, subjectAltNames: [c]}",
@@ -35,7 +30,6 @@ class BlockTests(SynchronousTestCase):
             "tls: {mode: DISABLE}",
             "tunnel: {protocol: POST, targetHost: a.b, targetPort: 1}",
             "proxyProtocol: {version: V2}",
-            "retryBudget: {percent: 20.5, minRetryConcurrency: 3, budgetInterval: 1s}",
             "loadBalancer: {zoneAwareLbSetting: {enabled: true, minClusterSize: 1, failoverPriority: [a]}}",
             "loadBalancer: {backendUtilization: {errorUtilizationPenaltyPercent: 1, weightUpdatePeriod: 1s}}",
             "portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]",
@@ -45,14 +39,6 @@ class BlockTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """What Istio refuses about them is an error of its own, at each level."""
         for policy, part in (
-            ("connectionPool: {http: {maxRetries: -1}}", "maxRetries must be between 0"),
-            ("connectionPool: {http: {idleTimeout: 0s}}", "may not be less than 1ms"),
-            ("connectionPool: {http: {h2UpgradePolicy: upgrade}}", "h2UpgradePolicy must not be 'upgrade'"),
-            ("connectionPool: {http: {h2UpgradePolicy: UPGRADE, useClientProtocol: true}}", "may have only one of"),
-            ("connectionPool: {http: {http2KeepAlive: {interval: 1s}}}", "timeout is required"),
-            ("connectionPool: {tcp: {maxConnections: -1}}", "maxConnections must be between 0"),
-            ("connectionPool: {tcp: {idleTimeout: 0.5ms}}", "idleTimeout may not be less than 1ms"),
-            ("connectionPool: {tcp: {tcpKeepalive: {time: 0s}}}", "tcpKeepalive.time may not be less than 1ms"),
             ("tls: {mode: MUTUAL, privateKey: /b}", "clientCertificate is required with mode MUTUAL"),
             ("tls: {mode: SIMPLE, credentialName: a, caCertificates: /c}", "caCertificates may not stand beside"),
             ("tls: {mode: SIMPLE, insecureSkipVerify: true, credentialName: a}", "beside insecureSkipVerify"),
@@ -63,7 +49,6 @@ class BlockTests(SynchronousTestCase):
             ("tunnel: {targetHost: '*.b', targetPort: 1}", "must be a host name or an IP address"),
             ("tunnel: {targetHost: a.b, targetPort: 1}, proxyProtocol: {}", "only one of tunnel and proxyProtocol"),
             ("proxyProtocol: {version: V3}", "version must not be 'V3'"),
-            ("retryBudget: {percent: 101}", "must be between 0 and 100"),
             ("loadBalancer: {localityLbSetting: {}, zoneAwareLbSetting: {}}", "only one of localityLbSetting and"),
             ("portLevelSettings: [{port: {number: 80}, tls: {mode: MUTUAL, privateKey: a}}]", "clientCertificate is"),
         ):

@@ -22,7 +22,7 @@ from meshproxy.strategies.use_source_ip import SourceIpKey
 from tests import vectors
 from tests.config.loading import GATEWAY, compiled, errors, istio, routes
 
-NOT_SERVED = {"passthrough", "pool values"}
+NOT_SERVED = {"passthrough"}
 # The webhook refuses it, as the case itself says.
 REFUSED = {"maglev empty"}
 BUILDERS: dict[str, type] = {
@@ -32,18 +32,14 @@ BUILDERS: dict[str, type] = {
     "RING_HASH": RingHashBuilder,
     "ROUND_ROBIN": RoundRobinBuilder,
 }
-
-
-def served(policy: Any) -> Any:
-    """A rule with a block that is served in place of a pool's HTTP settings."""
-    if isinstance(policy, list):
-        return [served(entry) for entry in policy]
-    if not isinstance(policy, dict):
-        return policy
-    found = {name: served(value) for name, value in policy.items()}
-    if "connectionPool" in found:
-        found["connectionPool"] = {"tcp": {"connectTimeout": "1s"}}
-    return found
+# Envoy's names of limits, and ours.
+LIMITS = {
+    "max_connections": "max_connections",
+    "max_pending_requests": "max_pending",
+    "max_requests": "max_requests",
+    "max_retries": "max_retries",
+    "max_requests_per_connection": "max_requests_per_connection",
+}
 
 
 def documents(case: dict[str, Any], rule: Any) -> str:
@@ -90,18 +86,18 @@ def key(entry: dict[str, Any]) -> object:
 
 class TranslationTests(SynchronousTestCase):
     def test_cases(self) -> None:
-        """Load balancer, ring or table size, hash keys and the rule for retries are those of istiod."""
+        """Load balancer, ring or table size, hash keys, the rule for retries and limits are those of istiod."""
         done = []
         for case in vectors.load("istio-translation")["cases"]:
             if case["name"] in NOT_SERVED | REFUSED:
                 continue
-            snapshot = compiled(documents(case, served(case["destinationRule"])))
+            snapshot = compiled(documents(case, case["destinationRule"]))
             self._check_route(case, snapshot)
             if "cluster" in case:
                 (cluster,) = snapshot.clusters.values()
                 self._check_cluster(case, cluster)
             done.append(case["name"])
-        self.assertEqual(len(done), 32, done)
+        self.assertEqual(len(done), 33, done)
 
     def _check_route(self, case: dict[str, Any], snapshot: Snapshot) -> None:
         (route,) = routes(snapshot, "*")
@@ -138,6 +134,11 @@ class TranslationTests(SynchronousTestCase):
             self.assertEqual(builder.table_size, expected["maglev_lb_config"]["table_size"], name)
         if "connect_timeout" in expected:
             self.assertEqual(f"{cluster.connect_timeout:.0f}s", expected["connect_timeout"], name)
+        limits = {limit: expected[limit] for limit in LIMITS if limit in expected} | expected.get("thresholds", {})
+        for limit, value in limits.items():
+            self.assertEqual(getattr(cluster.pool, LIMITS[limit]), value, (name, limit))
+        if "idle_timeout" in expected:
+            self.assertEqual(f"{cluster.pool.idle_timeout:.0f}s", expected["idle_timeout"], name)
 
         if "outlier_detection" in expected:
             self._check_outliers(expected, cluster, name)

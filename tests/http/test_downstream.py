@@ -182,7 +182,7 @@ class Ending(SynchronousTestCase):
         client = wire.client()
         client.send(b"nonsense\r\n\r\n")
         client.close()
-        self.assertEqual(wire.reactor.getDelayedCalls(), [])
+        self.assertEqual(wire.timers, [])
         self.assertEqual(wire.gateway.counters.connections_active, 0)
 
     def test_answer_before_the_request_is_complete(self) -> None:
@@ -224,7 +224,7 @@ class Ending(SynchronousTestCase):
             self.assertEqual([e.flags for e in wire.log.exchanges], [b"DC"] * (phase > 0))
             self.assertEqual([e.details for e in wire.log.exchanges], [b"downstream_remote_disconnect"] * (phase > 0))
             self.assertEqual([e.status for e in wire.log.exchanges], [200 if phase > 2 else 0] * (phase > 0))
-            self.assertEqual(wire.reactor.getDelayedCalls(), [])
+            self.assertEqual(wire.timers, [])
             (state,) = wire.gateway.upstreams.clusters.values()
             self.assertEqual([host.active for host in state.hosts.values()], [0])
 

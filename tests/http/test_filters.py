@@ -97,7 +97,7 @@ class Delays(SynchronousTestCase):
         """A client that leaves meanwhile takes its request along."""
         wire, client = self.delayed()
         client.close()
-        self.assertEqual(wire.reactor.getDelayedCalls(), [])
+        self.assertEqual(wire.timers, [])
         self.assertEqual(wire.log.exchanges[0].flags, b"DI,DC")
 
     def test_body_meanwhile(self) -> None:

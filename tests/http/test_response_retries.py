@@ -102,7 +102,7 @@ class Responses(SynchronousTestCase):
         client, first = w.pair(GET)
         first.send(UNAVAILABLE)
         client.close()
-        self.assertEqual(w.reactor.getDelayedCalls(), [])
+        self.assertEqual(w.timers, [])
         self.assertEqual(w.log.exchanges[0].flags, b"DC")
 
 
@@ -133,7 +133,7 @@ class Failures(SynchronousTestCase):
         first.close()
         self.assertEqual(w.attempts, [])
         self.assertTrue(client.closing)
-        self.assertEqual(w.reactor.getDelayedCalls(), [])
+        self.assertEqual(w.timers, [])
 
     def test_no_policy(self) -> None:
         """Without a policy there is one try."""

@@ -38,7 +38,7 @@ class Retries(SynchronousTestCase):
             wire.client().send(GET)
             for number in range(6):
                 wire.refuse()
-                (call,) = wire.reactor.getDelayedCalls()
+                (call,) = wire.timers
                 delay = call.getTime() - wire.reactor.seconds()
                 self.assertLess(delay, min(0.025 * 2**number, 0.25))
                 longest.append(delay)

@@ -62,7 +62,7 @@ class Whole(SynchronousTestCase):
             w.reactor.advance(0.01)
             elapsed += 0.01
         self.check_timed_out(w, client)
-        self.assertEqual([call for call in w.reactor.getDelayedCalls() if call.active()], [])
+        self.assertEqual(w.timers, [])
 
     def test_from_the_end_of_the_request(self) -> None:
         """A slow upload does not count."""
@@ -93,13 +93,13 @@ class Whole(SynchronousTestCase):
         client.take()
         w.reactor.advance(10)
         self.assertEqual((client.take(), len(w.log.exchanges)), (b"", 1))
-        self.assertEqual(w.reactor.getDelayedCalls(), [])
+        self.assertEqual(w.timers, [])
 
     def test_none(self) -> None:
         """There is none by default, nor a timer."""
         w = Wire()
         client, _ = w.pair(GET)
-        self.assertEqual(w.reactor.getDelayedCalls(), [])
+        self.assertEqual(w.timers, [])
         w.reactor.advance(3600)
         self.assertEqual(client.take(), b"")
 

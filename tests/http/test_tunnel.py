@@ -51,12 +51,12 @@ class TunnelCase(SynchronousTestCase):
         counters = self.wire.gateway.counters
         self.assertEqual((counters.connections_active, counters.upstream_connections_active), (0, 0))
         self.wire.reactor.advance(10_000)
-        self.assertEqual(self.wire.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.wire.timers, [])
 
     def active(self, wire: Wire) -> int:
         (state,) = wire.gateway.upstreams.clusters.values()
         (host,) = state.hosts.values()
-        self.assertEqual(host.idle, {})
+        self.assertEqual(host.pool.idle, {})
         return host.active
 
 
@@ -75,7 +75,7 @@ class Bytes(TunnelCase):
         counters = self.wire.gateway.counters
         self.assertEqual((counters.tunnels_active, counters.requests_active, self.active(self.wire)), (1, 1, 1))
         self.assertEqual(self.wire.log.exchanges, [])
-        self.assertEqual(self.wire.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.wire.timers, [])
 
     def test_slow_endpoint(self) -> None:
         """The client is not read while the endpoint does not take what there is."""

@@ -19,10 +19,9 @@ from tests.routing_cases.world import World
 
 CASES = {case["id"]: case for case in json.loads(Path(__file__).with_name("routing-cases.json").read_text())["cases"]}
 
-# What these are about is not served yet: TLS, TCP, HTTP/2, gRPC and circuit breakers; and dst-dns resolves a name, for
-# which there is a test with a DNS server of its own.
+# What these are about is not served yet: TLS, TCP, HTTP/2 and gRPC; and dst-dns resolves a name, for which there is a
+# test with a DNS server of its own.
 LEFT_OUT = {
-    "circuit-overflow",
     "dst-dns",
     "dst-protocol",
     "grpc-404",

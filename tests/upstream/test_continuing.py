@@ -47,7 +47,7 @@ def cluster(balancer: Rotation, *endpoints: Endpoint) -> Cluster:
 class ContinuingTests(SynchronousTestCase):
     def test_phase_outlives_a_rebuild(self) -> None:
         """A balancer that was rebuilt goes on where the one before it stood."""
-        upstreams = Upstreams(Clock())
+        upstreams = Upstreams(Clock(), lambda pool: None)
         old, new = Rotation(), Rotation()
         upstreams.update({"c": cluster(old)})
         old.position = 5
@@ -56,7 +56,7 @@ class ContinuingTests(SynchronousTestCase):
 
     def test_failure_costs_the_phase_only(self) -> None:
         """One that cannot is logged and starts afresh; the new endpoints are in place."""
-        upstreams = Upstreams(Clock())
+        upstreams = Upstreams(Clock(), lambda pool: None)
         upstreams.update({"c": cluster(Rotation())})
         new = cluster(Rotation(fails=True), Endpoint("10.0.0.1", 80))
         upstreams.update({"c": new})

@@ -64,7 +64,7 @@ class DiscoveryTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.resolver = FakeResolver(a=["10.0.0.2", "10.0.0.1"], b=["10.0.1.1"])
         self.threads = Threads()
-        self.upstreams = Upstreams(self.clock)
+        self.upstreams = Upstreams(self.clock, lambda pool: None)
         self.replaced: list[Cluster] = []
 
         def replace(found: Cluster) -> None:
@@ -115,7 +115,7 @@ class EndpointTests(DiscoveryTestCase):
         self.assertEqual(
             (host.address, host.key, host.log_name, host.active), ("10.0.0.1", "10.0.0.1:80", b"10.0.0.1:80", 2)
         )
-        self.assertFalse(host.retired)
+        self.assertFalse(host.pool.retired)
 
     def test_static_clusters(self) -> None:
         """A cluster without targets is served as it is."""
@@ -142,7 +142,7 @@ class ChangeTests(DiscoveryTestCase):
         self.assertEqual(self.keys(), ["10.0.0.2:80", "10.0.0.3:80"])
         stays = at("a")
         self.assertIs(after[evolve(stays, address="10.0.0.2")], before[evolve(stays, address="10.0.0.2")])
-        self.assertTrue(before[evolve(stays, address="10.0.0.1")].retired)
+        self.assertTrue(before[evolve(stays, address="10.0.0.1")].pool.retired)
 
     def test_other_order(self) -> None:
         """The same addresses in another order change nothing."""

@@ -34,7 +34,7 @@ def endpoints(count: int, first: int = 1) -> tuple[Endpoint, ...]:
 class HealthCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.upstreams = Upstreams(self.clock)
+        self.upstreams = Upstreams(self.clock, lambda pool: None)
         self.threads: list[tuple[Deferred[Any], Callable[[], Any]]] = []
 
     def serve(
