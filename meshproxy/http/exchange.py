@@ -158,6 +158,7 @@ class Exchange(ForwardedRequest):
         """The endpoint has agreed to another protocol: no time limit of the route holds any more."""
         self.status = status
         self.response_begun = True
+        self.begin_response()
         if self.plan.whole is not None:
             self.plan.whole.disarm(self)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.policies import RetryBudget
+from meshproxy.policies import OutlierDetection, RetryBudget
 from meshproxy.routes import Mirror, RetryPolicy
 from meshproxy.upstream.breakers import CircuitBreakers
 from tests.fakes import CLUSTER, Peer, Wire, cluster, route, snapshot
 from tests.http.test_exchange import GET, OK, RESET
+from tests.http.test_upgrading import agreeing
+from tests.http.test_upgrading import asking as asking_to_upgrade
 
 POST = b"POST /form HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nabcd"
 
@@ -118,6 +121,18 @@ class Overflow(SynchronousTestCase):
         self.assertEqual(client.responses()[0].status, 503)
         client.send(POST[-2:])
         self.assertTrue(client.closing or client.transport.half_closed)
+
+    def test_not_the_fault_of_the_endpoint(self) -> None:
+        """What a limit refuses counts for nothing where failing endpoints are ejected."""
+        ejecting = evolve(
+            cluster(max_pending=1), outliers=OutlierDetection(consecutive_5xx=1, max_ejection_percent=100)
+        )
+        wire = Wire(snapshot(ejecting))
+        self.assertEqual(statuses(asking(wire, 3)), [0, 503, 503])
+        (host,) = wire.gateway.upstreams.clusters[CLUSTER].hosts.values()
+        self.assertFalse(host.is_ejected)
+        wire.accept().send(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+        self.assertTrue(host.is_ejected)
 
     def test_mirror(self) -> None:
         """A copy for which there is no room is dropped, and the request itself goes on."""
@@ -281,6 +296,16 @@ class Retried(SynchronousTestCase):
             else:
                 wire.refuse()
             self.assertEqual(breakers(wire).retries, 0, end)
+
+    def test_ends_with_a_tunnel(self) -> None:
+        """Nor while a tunnel lasts that the retry has led to."""
+        wire = limited(max_retries=1)
+        asking(wire, 1, asking_to_upgrade())
+        wire.refuse()
+        wire.reactor.advance(0.025)
+        wire.accept().send(agreeing())
+        self.assertEqual((wire.gateway.counters.tunnels_active, breakers(wire).requests), (1, 1))
+        self.assertEqual(breakers(wire).retries, 0)
 
     def test_overflow_after_retry(self) -> None:
         """The refusal of a further try says that it is one, and no try follows."""
