@@ -7,12 +7,16 @@ an exception in ``doRead`` is logged and closes that descriptor, as there.
 
 A descriptor that is not read from for a while is not watched at all by Twisted's reactor, so a peer that leaves then is
 noticed late. Here it may be watched for just that, as Envoy does.
+
+Its time is the system's monotonic clock. Twisted's reactors go by the time of day, so that a step of the clock fires
+every timer at once or none for hours.
 """
 
 from __future__ import annotations
 
 import errno
 import sys
+import time
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any
 
@@ -25,6 +29,8 @@ _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
 class LeanReactor(EPollReactor):
     """See the head of this module."""
+
+    seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
         # Of those in Twisted's own set of readers, the descriptors that are not read from.

@@ -31,9 +31,11 @@ class _Lean:
     connected: int
     protocol: IProtocol
     dataBuffer: bytes
+    bufferSize: int
     _tempDataLen: int
 
-    _read_size = _SMALL_READ
+    _read_size = _first_read = _SMALL_READ
+    _largest_read = _LARGE_READ
 
     def doRead(self) -> Exception | None:
         """Read once and hand the bytes to the protocol; an exception tells the reactor to close."""
@@ -48,12 +50,18 @@ class _Lean:
             return CONNECTION_DONE
         got = len(data)
         if got == size:
-            if size < _LARGE_READ:
-                self._read_size = size * 4
+            if size < self._largest_read:
+                self._read_size = min(size * 4, self._largest_read)
         elif got < _SMALL_READ:
-            self._read_size = _SMALL_READ
+            self._read_size = self._first_read
         self.protocol.dataReceived(data)
         return None
+
+    def limit_buffers(self, size: int) -> None:
+        """Read no more than ``size`` bytes at once, and pause a producer when more of its bytes wait to be sent."""
+        self.bufferSize = min(self.bufferSize, size)
+        self._largest_read = size
+        self._first_read = self._read_size = min(_SMALL_READ, size)
 
     def write(self, data: bytes) -> None:
         """Send ``data``, or as much as the socket takes now and the rest when it can."""
@@ -124,6 +132,12 @@ class LeanUnixClient(_Lean, unix.Client):  # type: ignore[misc]
 
     def keep_alive(self, keepalive: Keepalive) -> None:
         """Nothing, for the other side cannot go away unheard."""
+
+
+def unsent(transport: Any) -> int:
+    """How many bytes a transport has been given that the socket has not taken; 0 for one that keeps no count."""
+    buffered = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    return buffered + int(getattr(transport, "_tempDataLen", 0))
 
 
 def address_text(address: IAddress) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,13 @@ class Polling(ReactorCase):
         selectable = Selectable(reading, on_read)
         self.reactor.addReader(selectable)
         return selectable
+
+    def test_clock(self) -> None:
+        """Timers go by a clock that no step of the time of day concerns."""
+        self.assertIs(self.reactor.seconds, time.monotonic)
+        call = self.reactor.callLater(60, lambda: None)
+        self.assertLess(abs(call.getTime() - time.monotonic() - 60), 60)
+        call.cancel()
 
     def test_readable(self) -> None:
         """What is readable is read once in a round, and stays watched."""

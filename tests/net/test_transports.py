@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.net.transports import LeanServer, address_text
+from meshproxy.net.transports import LeanServer, address_text, unsent
 
 
 class Collecting(Protocol):
@@ -114,6 +114,23 @@ class Writing(SocketCase):
         while self.watched_for_writing:
             self.transport.doWrite()
         self.assertEqual(producer.asked, ["pause", "resume"])
+        self.transport.unregisterProducer()
+
+    def test_limited_buffers(self) -> None:
+        """With less room, less is read at once, and a producer is paused earlier."""
+        self.transport.limit_buffers(8192)
+        self.far.sendall(bytes(100_000))
+        for _ in range(8):
+            self.transport.doRead()
+        self.assertEqual({len(data) for data in self.protocol.reads}, {8192})
+        producer = Producing()
+        self.transport.registerProducer(producer, True)
+        self.transport.write(bytes(8 << 20))
+        waiting = unsent(self.transport)
+        self.assertGreater(waiting, 8192)
+        self.assertEqual(producer.asked, ["pause"])
+        self.receive((8 << 20) - waiting)
+        self.assertLess(unsent(self.transport), waiting)
         self.transport.unregisterProducer()
 
     def test_pull_producer(self) -> None:
