@@ -6,10 +6,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format unit docs demo clean
+# Where suites lie that are no part of the project, each in a folder of its name; OPTIONS are a suite's own.
+SUITES ?=
+OPTIONS ?=
+
+.PHONY: help test lint format unit docs demo conformance faults routing bench fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 test: lint unit ## Check the code and run the whole suite
 
@@ -31,6 +35,18 @@ docs: $(INSTALLED) ## Build the documentation into docs/build, with warnings as 
 
 demo: $(INSTALLED) ## Serve a sample mesh on loopback and show a sticky session
 	$(BIN)/python -m meshproxy.demo
+
+conformance: $(INSTALLED) ## Run SUITES/conformance against a hardened gateway: HTTP/1.1 and request smuggling
+	$(BIN)/python -m tests.serve.suite $@ "$(SUITES)" $(OPTIONS)
+
+faults: $(INSTALLED) ## Run SUITES/faults against a gateway: what endpoints and clients can do wrong
+	$(BIN)/python -m tests.serve.suite $@ "$(SUITES)" $(OPTIONS)
+
+routing: $(INSTALLED) ## Run SUITES/routing against gateways: cases of Istio's routing
+	$(BIN)/python -m tests.serve.suite $@ "$(SUITES)" $(OPTIONS)
+
+bench: $(INSTALLED) ## Run SUITES/bench: what a request costs, beside other proxies
+	$(BIN)/python -m tests.serve.suite $@ "$(SUITES)" $(OPTIONS)
 
 clean: ## Remove .venv and everything that was built
 	rm -rf $(VENV) build dist docs/build *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .coverage*
