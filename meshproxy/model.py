@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import field, frozen
 
 from meshproxy.errors import Diagnostic, Location
+from meshproxy.limits import Limits
 from meshproxy.policies import ConnectionPool, OutlierDetection, Warmup
 from meshproxy.routes import Route
 
@@ -180,7 +181,7 @@ class MeshSettings:
     """What Istio keeps in MeshConfig, from a ``Mesh`` document. None: not said there.
 
     ``path_normalization`` is a name that ``paths`` knows. ``access_log_format`` is a text with operators
-    (``operators``), or what a JSON object consists of: its texts have operators.
+    (``operators``), or what a JSON object consists of: its texts have operators. ``accept_http10``: HTTP/1.0 is served.
     """
 
     access_log_file: str | None = None
@@ -188,6 +189,8 @@ class MeshSettings:
     path_normalization: str = "BASE"
     access_log_format: str | Mapping[str, object] = ISTIO_TEXT_FORMAT
     upgrades: UpgradeSettings = field(factory=UpgradeSettings)
+    accept_http10: bool = False
+    limits: Limits = field(factory=Limits)
 
 
 @frozen(eq=False)

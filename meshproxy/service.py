@@ -166,6 +166,7 @@ class MeshService(MultiService):
         self._install(self._first)
         self.reload.installed(self._first)
         self._warn_about_settings(self._first)
+        self.gateway.start()
         super().startService()  # type: ignore[no-untyped-call]
         self.discovery.answered().addCallback(lambda _: self._become_ready())
 
@@ -251,6 +252,7 @@ class MeshService(MultiService):
         served = _all([self.reload.stopService(), self.ports.keep(()), drained])
         await DeferredList([served, self._hurry], fireOnOneCallback=True, consumeErrors=True)
         await _all([maybeDeferred(child.stopService) for child in self if child is not self.reload])
+        self.gateway.stop()
         access_log, self.gateway.access_log = self.gateway.access_log, None
         if access_log is not None:
             access_log.close(_LAST_LINES_SECONDS)

@@ -147,12 +147,16 @@ class FakeTransport(StringTransport):
         self.no_delay = self.half_closed = self.aborted = False
         self.kept_alive: Keepalive | None = None
         self.writes = 0
+        self.limit: int | None = None
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.no_delay = enabled
 
     def keep_alive(self, keepalive: Keepalive) -> None:
         self.kept_alive = keepalive
+
+    def limit_buffers(self, size: int) -> None:
+        self.limit = size
 
     def write(self, data: bytes) -> None:
         if data and not self.half_closed:

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from meshproxy.config import access_log, checks
+from meshproxy.config import access_log, checks, limits
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries, decode_retries
 from meshproxy.config.metadata import Document
 from meshproxy.config.upgrades import decode_upgrades
+from meshproxy.limits import Limits
 from meshproxy.model import MeshSettings, UpgradeSettings
 
 _CONNECT_TIMEOUT = 10.0
@@ -24,6 +25,7 @@ _SERVED = (
     "connectTimeout",
     "defaultConfig",
     "defaultHttpRetryPolicy",
+    "limits",
     "pathNormalization",
     "upgrades",
 )
@@ -47,7 +49,8 @@ _NORMALIZATIONS = {
     "MERGE_SLASHES": "MERGE_SLASHES",
     "DECODE_AND_MERGE_SLASHES": "DECODE_AND_MERGE_SLASHES",
 }
-_LATER_PROXY = ("concurrency", "drainDuration", "proxyMetadata", "terminationDrainDuration", "tracing")
+_LATER_PROXY = ("concurrency", "drainDuration", "terminationDrainDuration", "tracing")
+_HTTP10, _IDLE_TIMEOUT = "ISTIO_META_HTTP10", "ISTIO_META_IDLE_TIMEOUT"
 _LATER_TOPOLOGY = ("forwardClientCertDetails", "proxyProtocol")
 
 
@@ -71,9 +74,14 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
     log_file = fields.string("accessLogFile") if "accessLogFile" in fields else None
     timeout = fields.duration("connectTimeout")
     proxies = 0
-    proxy = fields.get("defaultConfig")
+    limits_node, proxy = fields.get("limits"), fields.get("defaultConfig")
+    bounds = Limits() if limits_node is None else limits.decode(limits_node, findings)
+    http10 = False
     if proxy is not None:
-        topology = Fields(proxy, findings, ("gatewayTopology",), _LATER_PROXY).get("gatewayTopology")
+        config = Fields(proxy, findings, ("gatewayTopology", "proxyMetadata"), _LATER_PROXY)
+        http10, idle = _proxy_metadata(config)
+        bounds = bounds if idle is None else evolve(bounds, idle_timeout=idle)
+        topology = config.get("gatewayTopology")
         if topology is not None:
             inner = Fields(topology, findings, ("numTrustedProxies",), _LATER_TOPOLOGY)
             proxies = inner.integer("numTrustedProxies", 0, _MOST_PROXIES) or 0
@@ -86,10 +94,31 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
             _normalization(fields),
             access_log.decode(fields),
             UpgradeSettings() if upgrades is None else decode_upgrades(upgrades, findings),
+            http10,
+            bounds,
         ),
         _CONNECT_TIMEOUT if timeout is None else timeout,
         DEFAULT_RETRIES if retries is None else decode_retries(retries, findings),
     )
+
+
+def _proxy_metadata(fields: Fields) -> tuple[bool, float | None]:
+    """Whether HTTP/1.0 is served, and the idle timeout of client connections: variables that Istio gives its proxy."""
+    http10, idle = False, None
+    for name, node in fields.entries("proxyMetadata"):
+        text = fields.findings.attempt(node.string)
+        if text is None:
+            continue
+        if name == _HTTP10:
+            http10 = text == "1"
+            if text not in ("0", "1"):
+                fields.findings.warning(node.location, f"{name} is {text!r}, which is off: only '1' is on")
+        elif name == _IDLE_TIMEOUT:
+            idle = fields.findings.attempt(limits.seconds, node)
+        else:
+            hint = f"{_HTTP10} and {_IDLE_TIMEOUT} have one"
+            fields.findings.warning(node.location, f"{node.path} has no effect here", hint)
+    return http10, idle
 
 
 def _normalization(fields: Fields) -> str:

@@ -19,9 +19,9 @@ class Carried(Protocol):
     """What an upstream connection asks and tells.
 
     ``connection`` is the body's producer and has the client's transport.
-    ``special``: ``edited``, ``retry_from`` and ``begin_response`` matter, or the host hears of the response.
-    ``upgrade``: what it asks for, if it does. ``is_grpc``: the request says that it is one of gRPC. ``waiting_in`` is
-    the pool in which it waits for a connection.
+    ``special``: ``edited``, ``http10``, ``retry_from`` and ``begin_response`` matter, or the host hears of the
+    response. ``upgrade``: what it asks for, if it does. ``is_grpc``: the request says that it is one of gRPC.
+    ``waiting_in`` is the pool in which it waits for a connection.
     """
 
     connection: Any
@@ -40,6 +40,7 @@ class Carried(Protocol):
     done: bool
     special: bool
     edited: bool
+    http10: bool
     retry_from: int
     upgrade: Upgrade | None
     upstream: Upstream | None

@@ -11,6 +11,7 @@ class Counters:
         "bytes_received_total",
         "bytes_sent_total",
         "connections_active",
+        "connections_refused_total",
         "connections_total",
         "faults_aborted_total",
         "faults_delayed_total",
@@ -27,6 +28,7 @@ class Counters:
         "responses_4xx",
         "responses_5xx",
         "strategy_errors_total",
+        "stream_idle_timeouts_total",
         "tunnels_active",
         "tunnels_total",
         "upstream_connect_failures_total",
@@ -45,6 +47,7 @@ class Counters:
     bytes_received_total: int
     bytes_sent_total: int
     connections_active: int
+    connections_refused_total: int
     connections_total: int
     faults_aborted_total: int
     faults_delayed_total: int
@@ -61,6 +64,7 @@ class Counters:
     responses_4xx: int
     responses_5xx: int
     strategy_errors_total: int
+    stream_idle_timeouts_total: int
     tunnels_active: int
     tunnels_total: int
     upstream_connect_failures_total: int

@@ -39,6 +39,13 @@ class Deadline(Generic[T]):
         """Forget one, be it armed or not."""
         self._due.pop(item, None)
 
+    def stop(self) -> None:
+        """Forget all."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _on_time(self) -> None:
         self._timer = None
         now = self._clock.seconds()

@@ -3,7 +3,7 @@
 Theory of operation. ``dataReceived`` feeds a ``RequestReader``, which makes an ``Exchange`` of each head and hands it
 its body. Nothing is sent while the reader reads: what a read brought is acted on afterwards, so that head and body
 leave together. Requests are answered one at a time. A client that pipelines is read no further while an answer is
-outstanding, so at most one read's worth of requests waits in ``_waiting``.
+outstanding, and what it sent is parsed only as far as ``max_pipelined_requests`` allow; the rest is ``_held`` as bytes.
 
 Reading stops for two reasons, each with a bit of its own in ``_paused``: requests are waiting, or the endpoint does not
 take the body as fast as it comes. While the client does not take what it is sent (``_full``), the endpoint's response
@@ -11,6 +11,8 @@ waits, and so does the next request: answers pile up no more than bodies do.
 
 A message that is refused ends the connection: it becomes an exchange that answers for itself in its turn. One that asks
 for another protocol is the last one, too; when the endpoint agrees, a ``Tunnel`` takes the transport over.
+
+Limits of time are those of ``Standing``.
 """
 
 from __future__ import annotations
@@ -20,50 +22,25 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshproxy.http.exchange import Exchange
 from meshproxy.http.requesthead import Refused
 from meshproxy.http.requestreader import RequestReader
+from meshproxy.http.standing import Standing
 from meshproxy.http.upgrading import Upgrade
-from meshproxy.model import RoutedRequest, RouteFinder
+from meshproxy.limits import DEFAULT_BUFFER
 from meshproxy.net.transports import address_text
-from meshproxy.routes import Route
 
 if TYPE_CHECKING:
-    from meshproxy.http.gateway import Gateway
+    from meshproxy.http.listeners import ListenerFactory
 
-_LINGER_SECONDS = 2.0
+LINGER_SECONDS = 2.0
+_PIECE = 4096
+_LARGE_PIECE = 64 * 1024
 _PIPELINE, _UPLOAD = 1, 2
-
-
-class _NoRoutes:
-    def find(self, request: RoutedRequest) -> Route | None:
-        return None
-
-
-class ListenerFactory(Factory):
-    """Makes the connections of one listener and knows its present routes; none until a snapshot is installed."""
-
-    noisy = False
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-        self.routes: RouteFinder = _NoRoutes()
-        self.connections: set[Downstream] = set()
-        self.draining = False
-
-    def buildProtocol(self, addr: object) -> Downstream:  # type: ignore[override]
-        """A connection of this listener."""
-        return Downstream(self)
-
-    def drain(self) -> None:
-        """End each connection as soon as it owes no answer."""
-        self.draining = True
-        for connection in list(self.connections):
-            connection.end_when_idle()
 
 
 @implementer(IPushProducer)
@@ -88,7 +65,7 @@ class _Answers:
 
 
 @implementer(IPushProducer)
-class Downstream(Protocol):
+class Downstream(Standing, Protocol):
     """One client connection. See the head of this module."""
 
     transport: Any
@@ -103,8 +80,9 @@ class Downstream(Protocol):
         self._incoming: Exchange | None = None
         self._paused = 0
         self._ending = self._full = False
-        self._starting = False
-        self._linger_timer: Any = None
+        self._starting = self._lingering = False
+        self._held = b""
+        self._requests = 0
 
     # The transport's events
 
@@ -115,9 +93,13 @@ class Downstream(Protocol):
         self.source_ip, self.remote = address_text(transport.getPeer())
         self.local = address_text(transport.getHost())[1]
         self.factory.connections.add(self)
-        counters = self.gateway.counters
+        gateway = self.gateway
+        counters = gateway.counters
         counters.connections_total += 1
         counters.connections_active += 1
+        gateway.rounds.watch(self)
+        if gateway.limits.buffer != DEFAULT_BUFFER:
+            transport.limit_buffers(gateway.limits.buffer)
         if self.factory.draining:
             self._ending = True
             transport.loseConnection()
@@ -128,10 +110,14 @@ class Downstream(Protocol):
         """Read, then act on all that this read brought."""
         if self._ending:
             return
-        try:
-            self._reader.feed(data)
-        except Refused as refusal:
-            self._refuse(refusal)
+        if len(data) <= _PIECE and not self._held:
+            try:
+                self._reader.feed(data)
+            except Refused as refusal:
+                self._refuse(refusal)
+        else:
+            self._held += data
+            self._read_on()
         current = self._current
         if current is not None:
             if not current.started:
@@ -141,16 +127,37 @@ class Downstream(Protocol):
         if self._waiting and not self._paused & _PIPELINE:
             self._pause(_PIPELINE)
 
+    def _read_on(self) -> None:
+        """Parse what is held, until as many requests wait as may; so where something is held, some wait."""
+        data, self._held = self._held, b""
+        most = self.gateway.limits.max_pipelined_requests
+        at = 0
+        try:
+            while at < len(data) and len(self._waiting) < most:
+                end = at + self._size_of_piece()
+                self._reader.feed(data[at:end])
+                at = end
+            self._held = data[at:]
+        except Refused as refusal:
+            self._refuse(refusal)
+
+    def _size_of_piece(self) -> int:
+        """How many bytes to parse at once: few where many requests may be in them."""
+        reader, incoming = self._reader, self._incoming
+        if not reader.in_body or incoming is None:
+            return _PIECE
+        return _LARGE_PIECE if reader.length is None else max(_PIECE, reader.length - incoming.bytes_received)
+
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The client is gone: what was being done for it stops."""
         self._ending = True
         self._reader.close()
         self.factory.connections.discard(self)
+        self.gateway.rounds.forget(self)
         self.gateway.counters.connections_active -= 1
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-            self._linger_timer = None
-        self._waiting.clear()
+        if self._lingering:
+            self.gateway.lingering.disarm(self)
+        self._wait_for_nothing()
         current, self._current = self._current, None
         if current is not None:
             current.client_lost()
@@ -160,6 +167,11 @@ class Downstream(Protocol):
     def head_received(self, reader: RequestReader) -> None:
         """See ``requestreader.Receiver``."""
         self._incoming = exchange = Exchange(self, reader)
+        most = self.gateway.limits.max_requests_per_connection
+        if most:
+            self._requests += 1
+            if self._requests >= most:
+                exchange.keep_alive = False
         self._enqueue(exchange)
 
     def body_received(self, data: bytes) -> None:
@@ -201,6 +213,13 @@ class Downstream(Protocol):
         else:
             self._enqueue(Exchange.refused(self, refusal, time.time()))
 
+    def head_late(self) -> None:
+        """See ``Standing``."""
+        self._ending = True
+        refusal = Refused(408, b"request header timeout", b"request_header_timeout", flags=b"")
+        self._enqueue(Exchange.refused(self, refusal, self._reader.started_at))
+        self._start_next()
+
     def _last(self) -> Exchange | None:
         return self._waiting[-1] if self._waiting else self._current
 
@@ -213,6 +232,8 @@ class Downstream(Protocol):
                 if not self._waiting:
                     break
                 current = self._current = self._waiting.popleft()
+                if self._held:
+                    self._read_on()
             if current.started:
                 break
             current.start()
@@ -228,7 +249,7 @@ class Downstream(Protocol):
             return
         self._current = None
         if not exchange.keep_alive:
-            self._waiting.clear()
+            self._wait_for_nothing()
             self._end(exchange.request_complete and not self._paused)
         elif self._waiting and not self._starting:
             self._start_next()
@@ -255,7 +276,7 @@ class Downstream(Protocol):
         """Close now if nothing is owed, else after the present answer."""
         current = self._current
         if current is None:
-            if self._linger_timer is None:
+            if not self._lingering:
                 self._ending = True
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
@@ -278,19 +299,31 @@ class Downstream(Protocol):
             self._paused = 0
             transport.resumeProducing()
         transport.loseWriteConnection()
-        self._linger_timer = self.gateway.reactor.callLater(_LINGER_SECONDS, self._lingered)
+        self._lingering = True
+        self.gateway.lingering.arm(self)
 
-    def _lingered(self) -> None:
-        self._linger_timer = None
+    def lingered(self) -> None:
+        """The time is over in which a client may still send what nobody reads."""
+        self._lingering = False
         self.transport.loseConnection()
 
-    def abort(self) -> None:
-        """End without completing the answer that is under way; the client can see that it is cut."""
+    def abort(self, reset: bool = False) -> None:
+        """End without completing the answer that is under way; the client can see that it is cut.
+
+        ``reset``: by a reset of the connection, for an answer that ends with it.
+        """
         self._current = None
         self._ending = True
-        self._waiting.clear()
+        self._wait_for_nothing()
         self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        if reset:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _wait_for_nothing(self) -> None:
+        self._waiting.clear()
+        self._held = b""
 
     # As a producer of request bodies, for the endpoint's transport
 

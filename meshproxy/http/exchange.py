@@ -53,7 +53,7 @@ class Exchange(ForwardedRequest):
         counters.requests_active += 1
         refusal = self.refusal
         if refusal is not None:
-            self.reply(refusal.status, refusal.body, b"DPE" if refusal.body else b"", refusal.details)
+            self.reply(refusal.status, refusal.body, refusal.flags, refusal.details)
             return
         self._add_headers()
         route = self.connection.factory.routes.find(self)
@@ -182,7 +182,8 @@ class Exchange(ForwardedRequest):
             body = b""
         self.bytes_sent = len(body)
         date = gateway.dates.at(time.time())
-        self.connection.transport.write(local_reply(status, fields, body, date, not self.keep_alive))
+        answer = local_reply(status, fields, body, date, not self.keep_alive, self.http10)
+        self.connection.transport.write(answer)
         self._account()
         self.connection.exchange_done(self)
 
@@ -201,7 +202,7 @@ class Exchange(ForwardedRequest):
         self.details = details
         self._flag(flag)
         self._account()
-        self.connection.abort()
+        self.connection.abort(reset=self.http10)
 
     def client_lost(self) -> None:
         """The client is gone."""
@@ -240,6 +241,17 @@ class Exchange(ForwardedRequest):
             self.cut(b"http1.codec_error", b"DPE")
         else:
             self.reply(refusal.status, refusal.body, b"DPE", refusal.details)
+
+    def stood_still(self) -> None:
+        """Neither the request nor its response has moved for longer than it may."""
+        if self.done:
+            return
+        self.gateway.counters.stream_idle_timeouts_total += 1
+        self._stop()
+        if self.response_begun:
+            self.cut(b"stream_idle_timeout", b"SI")
+        else:
+            self.reply(504 if self.request_complete else 408, b"stream timeout", b"SI", b"stream_idle_timeout")
 
     def _account(self) -> None:
         self.done = True

@@ -48,10 +48,10 @@ class Shape:
     ``names`` are those of the fields that are passed on, in lower case and in order; ``pick`` takes the values of all
     fields and gives those of the fields that are passed on; ``template`` formats these. ``special`` has position (among
     all fields), meaning and lower-case name of each field with a meaning of its own. ``repeats``: a name of which
-    repeated lines are one value comes more than once.
+    repeated lines are one value comes more than once. ``underscored``: one of ``names`` has an underscore.
     """
 
-    __slots__ = ("count", "index", "names", "pick", "repeats", "special", "template")
+    __slots__ = ("count", "index", "names", "pick", "repeats", "special", "template", "underscored")
 
     def __init__(self, names: Sequence[bytes], meanings: Mapping[bytes, Meaning], prefix: bytes, suffix: bytes) -> None:
         lower = [name.lower() for name in names]
@@ -72,6 +72,7 @@ class Shape:
         )
         joined = [lower[at] for at in kept if meant[at] is Meaning.JOINED]
         self.repeats = len(joined) != len(set(joined))
+        self.underscored = any(b"_" in name for name in self.names)
 
 
 class Shapes:
@@ -111,6 +112,11 @@ class Shapes:
             before = fields.get(key)
             fields[key] = (name, value if before is None else before[1] + b"," + value)
         return self.fields(fields.values())
+
+
+def size_of_fields(names: Iterable[bytes], values: Iterable[bytes]) -> int:
+    """Roughly the bytes that fields take on the wire: not less, for they have a colon and a line end each."""
+    return sum(len(text) + 2 for texts in (names, values) for text in texts)
 
 
 def collector(names: list[bytes], values: list[bytes]) -> Callable[[bytes, bytes], None]:

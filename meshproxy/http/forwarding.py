@@ -185,7 +185,7 @@ class ForwardedRequest(RetriedRequest):
             upstream.send_body(self)
         elif self.done:
             self.take_body()
-        elif self._unsent_size > _MOST_WAITING and not self._paused:
+        elif self._unsent_size > min(_MOST_WAITING, self.gateway.limits.buffer) and not self._paused:
             self._paused = True
             self.connection.pauseProducing()
 
@@ -194,8 +194,10 @@ class ForwardedRequest(RetriedRequest):
             return 0
         retrying = self.plan.retrying
         if retrying is None:
-            return SMALL_BODY if self.method in _IDEMPOTENT else 0
-        return LARGE_BODY if self.is_grpc else retrying.most_kept
+            most = SMALL_BODY if self.method in _IDEMPOTENT else 0
+        else:
+            most = LARGE_BODY if self.is_grpc else retrying.most_kept
+        return min(most, self.gateway.limits.buffer)
 
     # Time
 

@@ -18,19 +18,24 @@ from twisted.python.failure import Failure
 
 from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
-from meshproxy.http.downstream import ListenerFactory
+from meshproxy.http.deadlines import Deadline
+from meshproxy.http.downstream import LINGER_SECONDS, Downstream
+from meshproxy.http.listeners import ListenerFactory
 from meshproxy.http.plans import Plans
 from meshproxy.http.requesthead import RequestIds
+from meshproxy.http.rounds import Rounds, round_for
+from meshproxy.http.standing import FLUSH_SECONDS
 from meshproxy.http.statuses import DateCache
 from meshproxy.http.tunnel import TunnelLimits
 from meshproxy.http.upstream import Upstream
+from meshproxy.limits import Limits
 from meshproxy.model import Snapshot
 from meshproxy.net.connecting import connect
 from meshproxy.paths import Normalizer, PathNormalization, normalize_path, normalizer
 from meshproxy.upstream.hosts import Upstreams
 from meshproxy.upstream.pool import Pool
 
-_STRATEGY_ERROR_SECONDS = 10.0
+_LOG_SECONDS = 10.0
 _DRAIN_POLL_SECONDS = 0.1
 
 ListenerKey = tuple[str, int]
@@ -57,6 +62,11 @@ class UpstreamFactory(ClientFactory):
         self.pool.connect_failed(reason)
 
 
+def _round(limits: Limits) -> float:
+    times = (limits.request_headers_timeout, limits.idle_timeout, limits.stream_idle_timeout)
+    return round_for(*times, FLUSH_SECONDS)
+
+
 class Gateway:
     """See the head of this module. ``reactor`` provides ``IReactorTime`` and ``IReactorTCP``."""
 
@@ -74,9 +84,13 @@ class Gateway:
         self.normalize: Normalizer = normalize_path
         self.upgrades: Container[bytes] = ()
         self.tunnel_limits = TunnelLimits(reactor, None)
+        self.accept_http10 = False
+        self.limits = Limits()
+        self.rounds: Rounds[Downstream] = Rounds(reactor, _round(self.limits), Downstream.look)
+        self.lingering: Deadline[Downstream] = Deadline(reactor, LINGER_SECONDS, Downstream.lingered)
         self._factories: dict[ListenerKey, ListenerFactory] = {}
         self._leaving: list[ListenerFactory] = []
-        self._strategy_error_at = float("-inf")
+        self._strategy_error_at = self._full_at = float("-inf")
 
     def install(self, snapshot: Snapshot) -> None:
         """Serve by ``snapshot`` from the next request on; exchanges under way keep what they began with.
@@ -98,6 +112,8 @@ class Gateway:
         self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
         self.upgrades = snapshot.mesh.upgrades.protocols
         self.tunnel_limits = TunnelLimits(self.reactor, snapshot.mesh.upgrades.idle_timeout)
+        self.accept_http10 = snapshot.mesh.accept_http10
+        self._limit(snapshot.mesh.limits)
         self._factories = factories
         self.snapshot = snapshot
         for factory in gone:
@@ -122,9 +138,43 @@ class Gateway:
         """Count a strategy's exception, which is being handled, and log it unless another one was just logged."""
         self.counters.strategy_errors_total += 1
         now = self.reactor.seconds()
-        if now - self._strategy_error_at >= _STRATEGY_ERROR_SECONDS:
+        if now - self._strategy_error_at >= _LOG_SECONDS:
             self._strategy_error_at = now
             _log.failure("A strategy of cluster {cluster} failed on a request", cluster=cluster)
+
+    def start(self) -> None:
+        """Begin to watch how long connections stand still."""
+        self.rounds.start()
+
+    def stop(self) -> None:
+        """Watch no connection any more."""
+        self.rounds.stop()
+        self.lingering.stop()
+
+    def is_full(self) -> bool:
+        """Whether there are as many client connections as there may be; then the one that asks is counted as refused.
+
+        As Envoy with a global limit on connections: what is accepted beyond it is closed without a word.
+        """
+        most = self.limits.max_connections
+        counters = self.counters
+        if not most or counters.connections_active < most:
+            return False
+        counters.connections_refused_total += 1
+        now = self.reactor.seconds()
+        if now - self._full_at >= _LOG_SECONDS:
+            self._full_at = now
+            _log.warn("{most} client connections, all that maxConnections allows: further ones are closed", most=most)
+        return True
+
+    def _limit(self, limits: Limits) -> None:
+        """Put limits into force, for connections that exist too."""
+        if limits == self.limits:
+            return
+        self.limits = limits
+        self.rounds.seconds = _round(limits)
+        for connection in self.rounds.everybody():
+            connection.look_anew()
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Take no further request; fires when all client connections are gone.

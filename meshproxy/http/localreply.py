@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshproxy.http.headeroperations import Field
-from meshproxy.http.statuses import status_line
+from meshproxy.http.statuses import connection_line, in_http10, status_line
 
 WITHOUT_BODY = (204, 304)
 """Statuses of answers that have no body, nor a length of one."""
@@ -19,13 +19,17 @@ def content_fields(status: int, body: bytes) -> list[Field]:
     return [length, (b"content-type", b"text/plain")] if body else [length]
 
 
-def local_reply(status: int, fields: Iterable[Field], body: bytes, date: bytes, close: bool) -> bytes:
+def local_reply(status: int, fields: Iterable[Field], body: bytes, date: bytes, close: bool, http10: bool) -> bytes:
     """Head and body of an answer as Istio's gateway makes it.
 
     ``date`` is the present one, for an answer that has none among its fields. ``close``: the connection ends with it.
+    ``http10``: the client speaks HTTP/1.0.
     """
     lines = [b"%b: %b\r\n" % field for field in fields]
     if not any(line.startswith(b"date:") for line in lines):
         lines.append(b"date: %b\r\n" % date)
-    end = b"server: istio-envoy\r\nconnection: close\r\n\r\n" if close else b"server: istio-envoy\r\n\r\n"
-    return b"".join((status_line(status), *lines, end, body))
+    first = status_line(status)
+    if http10:
+        first = in_http10(first)
+    end = b"server: istio-envoy\r\n%b\r\n" % connection_line(not close, http10)
+    return b"".join((first, *lines, end, body))

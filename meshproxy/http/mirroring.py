@@ -45,7 +45,7 @@ class Mirrored:
     # What an upstream connection asks of an exchange: nothing is repeated, changed or waited for.
     transport = _Nowhere()
     retry_from = NEVER
-    special = edited = expects_continue = chunked_response = response_begun = False
+    special = edited = http10 = expects_continue = chunked_response = response_begun = False
     keep_alive = True
     cookies: Sequence[bytes] = ()
     upstream_local = b""

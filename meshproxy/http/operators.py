@@ -41,6 +41,7 @@ class Described(Protocol):
     transport_failure: bytes
     bytes_received: int
     bytes_sent: int
+    protocol: bytes
     source_ip: bytes
     upstream_host: bytes
     upstream_local: bytes
@@ -97,7 +98,7 @@ _TEXTS = {
     "DOWNSTREAM_REMOTE_PORT": "port(e.logged_remote)",
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": 'b""',
     "HOSTNAME": "hostname()",
-    "PROTOCOL": 'b"HTTP/1.1"',
+    "PROTOCOL": "e.protocol",
     "REQUESTED_SERVER_NAME": 'b""',
     "RESPONSE_CODE_DETAILS": "e.details",
     "RESPONSE_FLAGS": '(e.flags or b"-")',

@@ -68,6 +68,7 @@ class Head(Protocol):
     values: Values
     started_at: float
     keep_alive: bool
+    http10: bool
     chunked: bool
     expects_continue: bool
     forwarded_for: bytes
@@ -79,7 +80,7 @@ class UnreadHead:
 
     method = authority = path = query = forwarded_for = forwarded_proto = b""
     shape, values = NO_FIELDS
-    keep_alive = chunked = expects_continue = False
+    keep_alive = http10 = chunked = expects_continue = False
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
@@ -135,7 +136,8 @@ class Request:
     )
 
     scheme = b"http"
-    chunked = expects_continue = special = False
+    protocol = b"HTTP/1.1"
+    chunked = expects_continue = http10 = special = False
     refusal: Refused | None = None
     upgrade: Upgrade | None = None
     original_path = received_for = received_proto = expected_timeout = b""
@@ -174,6 +176,9 @@ class Request:
             self._added = self._hop_by_hop = _CHUNKED
         if head.expects_continue:
             self.expects_continue = True
+        if head.http10:
+            self.http10 = self.special = True
+            self.protocol = b"HTTP/1.0"
         self.started = self.request_complete = self.response_begun = self.done = False
         self.status = self.bytes_sent = 0
         self.ended_at = 0.0

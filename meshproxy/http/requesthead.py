@@ -14,26 +14,32 @@ from struct import Struct
 
 from meshproxy.paths import Normalizer, normalize_path
 
-_HOST_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;="
-_MOST_FIELDS = 100
+# All of RFC 3986's reg-name but the comma: to some readers that makes a list of hosts.
+_HOST_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+;="
 
 
 class Refused(Exception):
     """A request that gets an answer from the gateway itself, after which the connection closes.
 
     ``details`` is the access log's word for it (``%RESPONSE_CODE_DETAILS%``). ``of_complete_request``: it is about the
-    request that was read last, and that one was read whole.
+    request that was read last, and that one was read whole. ``flags`` are the access log's (``%RESPONSE_FLAGS%``);
+    without them, what has a body is an error of the protocol.
     """
 
-    def __init__(self, status: int, body: bytes, details: bytes, of_complete_request: bool = False) -> None:
+    def __init__(
+        self, status: int, body: bytes, details: bytes, of_complete_request: bool = False, flags: bytes | None = None
+    ) -> None:
         super().__init__(status, body, details)
         self.of_complete_request = of_complete_request
         self.status = status
         self.body = body
         self.details = details
+        self.flags = (b"DPE" if body else b"") if flags is None else flags
 
 
 BAD_REQUEST = (400, b"Bad Request", b"http1.codec_error")
+TOO_LARGE = (431, b"Request Header Fields Too Large", b"http1.headers_too_large")
+TOO_MANY_FIELDS = (431, b"Request Header Fields Too Large", b"http1.too_many_headers")
 
 
 def is_host(text: bytes) -> bool:
@@ -50,14 +56,16 @@ def is_host(text: bytes) -> bool:
     return not host.translate(None, _HOST_CHARACTERS)
 
 
-def split_target(target: bytes, authority: bytes, normalize: Normalizer = normalize_path) -> tuple[bytes, bytes, bytes]:
+def split_target(
+    target: bytes, authority: bytes, normalize: Normalizer = normalize_path, method: bytes = b"GET"
+) -> tuple[bytes, bytes, bytes]:
     """``(authority, path, query with its "?")`` of a request target; the path is normalised.
 
     An absolute-form target's host replaces the ``Host`` header. Raises ``Refused``.
     """
     if target[:1] != b"/":
         scheme, found, rest = target.partition(b"://")
-        if target == b"*":
+        if target == b"*" and method == b"OPTIONS":
             raise Refused(404, b"", b"absolute_path_rejected")
         if found and scheme.lower() == b"https":
             raise Refused(403, b"Forbidden", b"http1.https_url_on_plaintext_connection")
@@ -76,12 +84,6 @@ def split_target(target: bytes, authority: bytes, normalize: Normalizer = normal
     if normal is None:
         raise Refused(400, b"", b"path_normalization_failed")
     return authority, normal, mark + query
-
-
-def check_field_count(count: int) -> None:
-    """Raises ``Refused`` for more header fields than a request may have."""
-    if count > _MOST_FIELDS:
-        raise Refused(431, b"Request Header Fields Too Large", b"http1.too_many_headers")
 
 
 def trusted_address(forwarded_for: bytes, trusted_proxies: int, peer: bytes) -> bytes:

@@ -4,10 +4,10 @@ The reader tells its receiver of each head (``head_received``: the reader's own 
 one), of body pieces, and of the end of each request. It keeps no request and does no I/O.
 
 Rules: framing is llhttp's business, which refuses all that is doubtful. A message is refused here when it is not
-HTTP/1.1, has no or more than one ``Host``, a transfer coding other than ``chunked``, a target that is no path, or is
-too large. Names are in lower case, repeated lines of a few headers are joined, what is hop-by-hop or not for clients to
-say is left out. Nothing behind a refused message is read, nor behind one that asks for another protocol; an offer of
-HTTP/2 is ignored.
+HTTP/1.1 (nor HTTP/1.0, where that is served), has no or more than one ``Host``, a transfer coding other than
+``chunked``, a target that is no path, or is too large. Names are in lower case, repeated lines of a few headers are
+joined, what is hop-by-hop or not for clients to say is left out. Nothing behind a refused message is read, nor behind
+one that asks for another protocol; an offer of HTTP/2 is ignored.
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ from typing import Any, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from meshproxy.http.fields import Shapes, collector
+from meshproxy.http.fields import Shapes, collector, size_of_fields
 from meshproxy.http.names import REQUEST_MEANINGS, Meaning
-from meshproxy.http.requesthead import BAD_REQUEST, Refused, check_field_count, is_host, split_target
+from meshproxy.http.requesthead import (
+    BAD_REQUEST,
+    TOO_LARGE,
+    TOO_MANY_FIELDS,
+    Refused,
+    is_host,
+    split_target,
+)
+from meshproxy.limits import Limits, Underscores
 from meshproxy.paths import Normalizer, normalize_path
 
-_LARGEST_HEAD = 60 * 1024
-_TOO_LARGE = (431, b"Request Header Fields Too Large", b"http1.headers_too_large")
 _WRONG_VERSION = (426, b"Upgrade Required", b"low_version")
 
 _BODY_CAME = -1
@@ -64,10 +70,20 @@ class Settings(Protocol):
     def upgrades(self) -> Container[bytes]:
         """The protocols that may be asked for, in lower case."""
 
+    @property
+    def limits(self) -> Limits:
+        """How large a head may be."""
+
+    @property
+    def accept_http10(self) -> bool:
+        """Whether HTTP/1.0 is served."""
+
 
 class _DefaultSettings:
     normalize: Normalizer = staticmethod(normalize_path)
     upgrades = frozenset({b"websocket"})
+    limits = Limits()
+    accept_http10 = False
 
 
 _DEFAULT_SETTINGS = _DefaultSettings()
@@ -121,7 +137,7 @@ class RequestReader:
 
     After ``head_received``: ``method``, ``authority``, ``path`` (normalised), ``query`` (with its ``?``), ``shape``
     and ``values`` (the fields to pass on), ``chunked``, ``length`` (None without content-length),
-    ``keep_alive``, ``expects_continue``, ``forwarded_for`` and ``forwarded_proto`` as received (the
+    ``keep_alive``, ``http10``, ``expects_continue``, ``forwarded_for`` and ``forwarded_proto`` as received (the
     latter two are not among ``values``), ``started_at`` (Unix time of the first byte).
     """
 
@@ -134,7 +150,18 @@ class RequestReader:
         self._parser: Any = HttpRequestParser(self)
         self._in_head = self._in_body = self._trim = self._behind = False
         self._head_size = self._idle_size = 0
-        self.chunked = False
+        self.chunked = self.http10 = False
+        self.started_at = 0.0
+
+    @property
+    def in_head(self) -> bool:
+        """A head has begun and is not complete."""
+        return self._in_head
+
+    @property
+    def in_body(self) -> bool:
+        """A body, or what frames it, is still to come."""
+        return self._in_body
 
     def close(self) -> None:
         """Break the cycle of references between parser and reader."""
@@ -153,10 +180,10 @@ class RequestReader:
             try:
                 self._parser.feed_data(data)
             except HttpParserUpgrade as upgrade:
-                # llhttp stopped behind a head that asks for another protocol.
+                # llhttp stopped behind a head that asks for another protocol, which in HTTP/1.0 means nothing.
                 data = data[upgrade.args[0] :]
                 protocol = (self._upgrade or b"").rstrip(b" \t")
-                if protocol.lower() != b"h2c":
+                if protocol.lower() != b"h2c" and not self.http10:
                     self._check_upgrade(protocol)
                     self._receiver.upgrade_received(protocol, data)
                     return
@@ -173,16 +200,16 @@ class RequestReader:
                 raise Refused(*(_WRONG_VERSION if wrong_version else BAD_REQUEST)) from None
             break
         if self._in_head:
-            if self._head_size > _LARGEST_HEAD:
+            if self._head_size > self._settings.limits.max_headers_bytes:
                 if not self._behind:
-                    raise Refused(*_TOO_LARGE)
+                    raise Refused(*TOO_LARGE)
                 # The read began with another message. How much of it this head is gets known once, roughly.
                 self._behind = False
                 self._head_size = self._size_of_head()
         elif self._in_body and self.chunked:
             # Neither chunk extensions nor trailers are of any use here; they get no more room than a head.
             self._idle_size = self._idle_size + len(data) if self._idle_size != _BODY_CAME else 0
-            if self._idle_size > _LARGEST_HEAD:
+            if self._idle_size > self._settings.limits.max_headers_bytes:
                 raise Refused(*BAD_REQUEST)
 
     # llhttp's events
@@ -194,7 +221,7 @@ class RequestReader:
         self._values.clear()
         self._host: bytes | None = None
         self.length: int | None = None
-        self.chunked = False
+        self.chunked = self.http10 = False
         self._connection: bytes | None = None
         self.forwarded_for = self.forwarded_proto = b""
         self._upgrade: bytes | None = None
@@ -241,20 +268,26 @@ class RequestReader:
         connection = self._connection
         self.keep_alive = parser.should_keep_alive()
         # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
-        if (connection is not None or not self.keep_alive) and parser.get_http_version() != "1.1":
-            raise Refused(*_WRONG_VERSION)
-        if self._head_size > _LARGEST_HEAD and self._size_of_head() > _LARGEST_HEAD:
-            raise Refused(*_TOO_LARGE)
-        check_field_count(shape.count)
+        if (connection is not None or not self.keep_alive) and (version := parser.get_http_version()) != "1.1":
+            self._in_version(version)
+        limits = self._settings.limits
+        if self._head_size > limits.max_headers_bytes < self._size_of_head():
+            raise Refused(*TOO_LARGE)
+        if shape.count > limits.max_headers_count:
+            raise Refused(*TOO_MANY_FIELDS)
         if self._host is None:
             raise Refused(400, b"", b"missing_host_header")
         self.method: bytes = parser.get_method()
         if self.method == b"CONNECT":
             raise Refused(404, b"", b"route_not_found")
-        self.authority, self.path, self.query = split_target(self._target, self._host, self._settings.normalize)
+        self.authority, self.path, self.query = split_target(
+            self._target, self._host, self._settings.normalize, self.method
+        )
         self.shape, self.values = shape, shape.pick(values)
         if shape.repeats:
             self.shape, self.values = SHAPES.joined(self.shape, self.values)
+        if shape.underscored and limits.underscores is not Underscores.ALLOW:
+            self._refuse_underscores(limits.underscores)
         if self._te or connection is not None:
             self._drop_hop_by_hop(connection or b"")
         self._in_body = True
@@ -296,9 +329,23 @@ class RequestReader:
 
     # Details of the head
 
+    def _in_version(self, version: str) -> None:
+        """Find out whether a version other than HTTP/1.1 is served. Raises ``Refused``."""
+        if version != "1.0" or not self._settings.accept_http10:
+            raise Refused(*_WRONG_VERSION)
+        if self.chunked:
+            raise Refused(*BAD_REQUEST)  # RFC 9112, 6.1
+        self.http10 = True
+        self.expects_continue = False  # RFC 9110, 10.1.1
+
+    def _refuse_underscores(self, action: Underscores) -> None:
+        if action is Underscores.REJECT_REQUEST:
+            raise Refused(400, b"Bad Request", b"http1.unexpected_underscore")
+        pairs = zip(self.shape.names, self.values, strict=True)
+        self.shape, self.values = SHAPES.fields(pair for pair in pairs if b"_" not in pair[0])
+
     def _size_of_head(self) -> int:
-        fields = sum(len(text) + 2 for text in (*self._names, *self._values))
-        return fields + len(self._target)
+        return size_of_fields(self._names, self._values) + len(self._target)
 
     def _drop_hop_by_hop(self, connection: bytes) -> None:
         """Remove the fields that the client's ``Connection`` names as its own, and ``TE`` but for ``trailers``."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from meshproxy.http.fields import Shape, Shapes, Values
 from meshproxy.http.headeroperations import Field
 from meshproxy.http.names import RESPONSE_MEANINGS
-from meshproxy.http.statuses import status_line
 
 SHAPES = Shapes(
     RESPONSE_MEANINGS,
@@ -26,9 +25,12 @@ def proxied_fields(shape: Shape, values: Values, service_ms: int) -> list[Field]
     return [*zip(shape.names, values, strict=True), (b"x-envoy-upstream-service-time", b"%d" % service_ms)]
 
 
-def edited_head(status: int, fields: Iterable[Field], framing: Iterable[bytes], date: bytes) -> bytes:
-    """A head of fields that were changed. ``framing``: lines that no change concerns; ``date``: if there is none."""
+def edited_head(first: bytes, fields: Iterable[Field], framing: Iterable[bytes], date: bytes) -> bytes:
+    """A head of fields that were changed.
+
+    ``first``: its status line; ``framing``: lines that no change concerns; ``date``: if there is none.
+    """
     lines = [b"%b: %b\r\n" % field for field in fields]
     if not any(line.startswith(b"date:") for line in lines):
         lines.append(b"date: %b\r\n" % date)
-    return b"".join((status_line(status), *lines, *framing, b"server: istio-envoy\r\n\r\n"))
+    return b"".join((first, *lines, *framing, b"server: istio-envoy\r\n\r\n"))

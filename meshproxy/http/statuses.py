@@ -20,6 +20,18 @@ def status_line(status: int) -> bytes:
     return _KNOWN.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
 
 
+def in_http10(line: bytes) -> bytes:
+    """A status line of ours as a client of HTTP/1.0 gets it."""
+    return line.replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+
+
+def connection_line(keep_alive: bool, http10: bool) -> bytes:
+    """The ``connection`` line that a response needs, empty where the version says it all."""
+    if keep_alive:
+        return b"connection: keep-alive\r\n" if http10 else b""
+    return b"connection: close\r\n"
+
+
 def http_date(seconds: float) -> bytes:
     """An IMF-fixdate (RFC 9110, 5.6.7) without regard to the locale."""
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)

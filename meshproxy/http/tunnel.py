@@ -103,11 +103,13 @@ class Tunnel:
         counters.tunnels_active += 1
         if self._limits.idle is not None:
             self._limits.idle.watch(self)
+        exchange = self._exchange
+        exchange.gateway.rounds.forget(exchange.connection)
         self._upstream.stream_both_ways()
         self._client.received = len(early)
         self._endpoint.received = len(first)
         self._client.transport.write(head + first)
-        self._exchange.connection.resumeProducing()
+        exchange.connection.resumeProducing()
         if early:
             self._endpoint.transport.write(early)
 

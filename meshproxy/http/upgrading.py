@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from meshproxy.http.headeroperations import values_in, without
 from meshproxy.http.request import upgrade_lines
 from meshproxy.http.responsehead import SHAPES, edited_head
+from meshproxy.http.statuses import status_line
 from meshproxy.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Upgrade:
     """
 
     __slots__ = ("_early", "_exchange", "agreed", "protocol")
+
+    # To who asks a reader: there is no further request.
+    in_head = in_body = False
+    length: int | None = None
+    started_at = 0.0
 
     def __init__(self, exchange: Exchange, protocol: bytes, early: bytes) -> None:
         self._exchange = exchange
@@ -72,7 +78,8 @@ class Upgrade:
         shape = SHAPES.of(tuple(names))
         kept = without(zip(shape.names, shape.pick(values), strict=True), (_LENGTH,))
         fields = exchange.edit_response(kept)
-        return edited_head(_SWITCHING, fields, [upgrade_lines(*spelled)], exchange.gateway.dates.at(time.time()))
+        date = exchange.gateway.dates.at(time.time())
+        return edited_head(status_line(_SWITCHING), fields, [upgrade_lines(*spelled)], date)
 
     def begin(self, upstream: Upstream, head: bytes, first: bytes) -> None:
         """Make a tunnel of both connections. The client gets ``head`` and the endpoint's ``first`` bytes."""

@@ -25,10 +25,11 @@ from twisted.python.failure import Failure
 
 from meshproxy.http import grpcstatus
 from meshproxy.http.carried import Carried
-from meshproxy.http.fields import collector
+from meshproxy.http.fields import collector, size_of_fields
 from meshproxy.http.names import Meaning
 from meshproxy.http.responsehead import SHAPES, edited_head, proxied_fields, without_length
-from meshproxy.http.statuses import status_line
+from meshproxy.http.statuses import connection_line, in_http10, status_line
+from meshproxy.limits import DEFAULT_BUFFER
 from meshproxy.net.transports import address_text
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from meshproxy.http.upgrading import Upgrade
     from meshproxy.upstream.pool import Pool
 
-_LARGEST_HEAD = 60 * 1024
 _MOST_INTERIM = 16
 
 _CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
@@ -93,6 +93,8 @@ class Upstream(Protocol):
         counters = self._gateway.counters
         counters.upstream_connections_total += 1
         counters.upstream_connections_active += 1
+        if self._gateway.limits.buffer != DEFAULT_BUFFER:
+            self.transport.limit_buffers(self._gateway.limits.buffer)
         self._pool.connected(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -125,7 +127,7 @@ class Upstream(Protocol):
                     self._switch(exchange, upgrade, data[error.args[0] :])
                 return
             self._surplus = True
-        if self._in_head and self._head_size > _LARGEST_HEAD:
+        if self._in_head and self._head_size > self._gateway.limits.max_headers_bytes:
             self._broken(exchange)
             return
         out = self._out
@@ -136,7 +138,7 @@ class Upstream(Protocol):
         elif not self._in_head and not self._complete:
             # Neither chunk extensions nor trailers are of any use here; they get no more room than a head.
             self._head_size += len(data)
-            if self._head_size > _LARGEST_HEAD:
+            if self._head_size > self._gateway.limits.max_headers_bytes:
                 self._broken(exchange)
                 return
         if self._complete:
@@ -236,6 +238,11 @@ class Upstream(Protocol):
         if self._trim:
             values = [value.rstrip(b" \t") for value in values]
         shape = SHAPES.of(tuple(self._names))
+        limits = self._gateway.limits
+        if shape.count > limits.max_headers_count or self._head_size > limits.max_headers_bytes < size_of_fields(
+            self._names, values
+        ):
+            raise _Unwanted("a head larger than it may be")
         has_connection = rate_limited = False
         grpc_status = None
         for at, meaning in shape.special:
@@ -270,12 +277,16 @@ class Upstream(Protocol):
         bodiless = is_head or status in (204, 304)
         exchange.status = status
         exchange.response_begun = True
-        edited = False
+        edited = http10 = False
+        first = status_line(status)
         if special:
             exchange.begin_response()
             edited = exchange.edited
             if exchange.upgrade is not None:
                 self._keep_alive = False
+            http10 = exchange.http10
+            if http10:
+                first = in_http10(first)
         exchange.service_ms = service = int((_monotonic() - (exchange.request_done_at or exchange.begun_at)) * 1000)
         added = []
         if not edited:
@@ -288,19 +299,22 @@ class Upstream(Protocol):
             shape, kept = without_length(shape, kept)
         if not bodiless and not self._has_length:
             self._until_close = not self._chunked
-            exchange.chunked_response = True
-            added.append(b"transfer-encoding: chunked\r\n")
-        elif is_head and self._chunked:
+            if http10:
+                exchange.keep_alive = False  # the response ends with the connection
+            else:
+                exchange.chunked_response = True
+                added.append(b"transfer-encoding: chunked\r\n")
+        elif is_head and self._chunked and not http10:
             added.append(b"transfer-encoding: chunked\r\n")
         if exchange.expects_continue and not exchange.request_complete and not self._interim:
             exchange.keep_alive = False
-        if not exchange.keep_alive:
-            added.append(b"connection: close\r\n")
+        if http10 or not exchange.keep_alive:
+            added.append(connection_line(exchange.keep_alive, http10))
         if edited:
             fields = exchange.edit_response(proxied_fields(shape, kept, service))
-            self._out.append(edited_head(status, fields, added, self._gateway.dates.at(time.time())))
+            self._out.append(edited_head(first, fields, added, self._gateway.dates.at(time.time())))
         else:
-            self._out.append(shape.template % (status_line(status), *kept, b"".join(added), service))
+            self._out.append(shape.template % (first, *kept, b"".join(added), service))
         if is_head:
             # llhttp cannot know and would wait for a body. A new parser takes over for the next response.
             self._complete = True
@@ -319,7 +333,7 @@ class Upstream(Protocol):
         if status < 100 or status == 101 or self._interim > _MOST_INTERIM:
             raise _Unwanted("a status that is none, an upgrade not asked for, or no end of interim responses")
         self._head_size = 0
-        if status == 100:
+        if status == 100 and not exchange.http10:
             self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._gateway.counters.responses_1xx += 1
 
@@ -347,7 +361,7 @@ class Upstream(Protocol):
 
     def _switch(self, exchange: Carried, upgrade: Upgrade, first: bytes) -> None:
         """The endpoint agreed to another protocol, and ``first`` are its first bytes of it."""
-        if self._head_size - len(first) > _LARGEST_HEAD:
+        if self._head_size - len(first) > self._gateway.limits.max_headers_bytes:
             self._broken(exchange)
             return
         out, self._out = b"".join(self._out), []

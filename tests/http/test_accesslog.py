@@ -30,6 +30,7 @@ def exchange(**changes: Any) -> Any:
         "done": True,
         "attempt": 0,
         "method": b"GET",
+        "protocol": b"HTTP/1.1",
         "path": b"/any/thing?x=1",
         "original_path": b"",
         "status": 200,

@@ -46,6 +46,15 @@ class DeadlineTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.expired, [(1.5, "b"), (1.5, "a")])
 
+    def test_stopped(self) -> None:
+        """After a stop nobody is told and no timer is left, until somebody is armed again."""
+        self.line.arm("a")
+        self.line.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.line.arm("b")
+        self.clock.advance(1)
+        self.assertEqual(self.expired, [(1.0, "b")])
+
     def test_timers(self) -> None:
         """However many come and go, there is one timer, which fires about once in the time."""
         fired = 0

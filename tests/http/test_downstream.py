@@ -177,11 +177,13 @@ class Ending(SynchronousTestCase):
         self.assertEqual((client.closing, client.transport.aborted), (True, False))
 
     def test_linger_ends_with_the_client(self) -> None:
-        """A client that closes leaves no timer behind."""
+        """A client that closes is not waited for, and leaves nothing behind."""
         wire = Wire()
         client = wire.client()
         client.send(b"nonsense\r\n\r\n")
         client.close()
+        wire.reactor.advance(2)
+        self.assertFalse(client.closing)
         self.assertEqual(wire.timers, [])
         self.assertEqual(wire.gateway.counters.connections_active, 0)
 

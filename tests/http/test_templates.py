@@ -14,6 +14,7 @@ from meshproxy.http.templates import Subject, compile_template
 HEADERS = {b"x-a": [b"first", b"second"], b"x-empty": [b""], b":path": [b"/p?q"]}
 EXCHANGE: Any = SimpleNamespace(
     started_at=1795406664.296,
+    protocol=b"HTTP/1.1",
     done=False,
     duration_ms=12,
     status=0,

@@ -129,6 +129,7 @@ class WireCase(TestCase):
         counters = self.gateway.counters
         yield self.until(lambda: not counters.connections_active and not counters.upstream_connections_active)
         yield self.until(lambda: all(far.lost for far in [*self.clients, *self.endpoints]))
+        self.gateway.stop()
         self.assertEqual(counters.requests_active, 0)
         self.assertFalse(self.flushLoggedErrors())
 

@@ -14,7 +14,7 @@ from tests.packaging.checkout import ROOT
 # stands for all its modules.
 LAYERS = (
     ("_version", "errors", "duration", "hashing", "headers", "operators", "paths", "regex"),
-    ("interfaces", "model", "policies", "routes"),
+    ("interfaces", "limits", "model", "policies", "routes"),
     ("plugin", "registry"),
     ("strategies",),
     (
