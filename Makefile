@@ -48,6 +48,9 @@ routing: $(INSTALLED) ## Run SUITES/routing against gateways: cases of Istio's r
 bench: $(INSTALLED) ## Run SUITES/bench: what a request costs, beside other proxies
 	$(BIN)/python -m tests.serve.suite $@ "$(SUITES)" $(OPTIONS)
 
+fuzz: $(INSTALLED) ## Damage messages at random for SECONDS (60), and compare what is read with h11
+	$(BIN)/python -m tests.differential.fuzz $(or $(SECONDS),60) $(SEED)
+
 clean: ## Remove .venv and everything that was built
 	rm -rf $(VENV) build dist docs/build *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
