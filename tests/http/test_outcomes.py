@@ -164,12 +164,19 @@ class OutcomeTests(SynchronousTestCase):
             self.assertEqual(self.heard.all, [expected])
 
     def test_other_protocol(self) -> None:
-        """An endpoint that agrees to another protocol has answered; how that ends says nothing of it."""
-        client, endpoint = self.wire().pair(asking())
-        endpoint.send(agreeing())
-        endpoint.close()
-        client.close()
-        self.assertEqual(self.heard.all, ["1 101"])
+        """An endpoint that agrees to another protocol has answered; it fails if it is the one who ends that."""
+        for ends, expected in (
+            (("endpoint.close", "client.close"), ["1 101", "1 failed"]),
+            (("client.close", "endpoint.close"), ["1 101"]),
+            (("endpoint.reset",), ["1 101", "1 failed"]),
+            (("client.reset",), ["1 101"]),
+        ):
+            client, endpoint = self.wire().pair(asking())
+            endpoint.send(agreeing())
+            for end in ends:
+                who, _, how = end.partition(".")
+                getattr({"client": client, "endpoint": endpoint}[who], how)()
+            self.assertEqual(self.heard.all, expected, ends)
 
     def test_mirrors(self) -> None:
         """Copies of requests tell as requests do."""
