@@ -1,9 +1,12 @@
 """An epoll reactor that calls a readable descriptor directly.
 
 Twisted's epoll reactor wraps each event in ``log.callWithLogger``, which pushes a logging context and builds a log
-prefix: more work than a small proxied request needs altogether. Here a plain "readable" event, by far the most common,
-calls ``doRead`` itself. Every other event takes Twisted's own path, so closing, errors and writing are as they were;
-an exception in ``doRead`` is logged and closes that descriptor, as there.
+prefix: more work than a small proxied request needs altogether. Here a plain "readable" or "writable" event, by far the
+most common, calls ``doRead`` or ``doWrite`` itself. Every other event takes Twisted's own path, so errors are as they
+were; an exception is logged and closes that descriptor, as there.
+
+A connection with nothing left to send is closed at once, at the end of the round in which that is asked for: Twisted
+waits for one more event, for which it registers and unregisters the descriptor.
 
 A descriptor that is not read from for a while is not watched at all by Twisted's reactor, so a peer that leaves then is
 noticed late. Here it may be watched for just that, as Envoy does.
@@ -21,9 +24,11 @@ from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.main import CONNECTION_LOST, installReactor
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST, installReactor
 from twisted.python import log
+from twisted.python.failure import Failure
 
+_DONE = Failure(CONNECTION_DONE)
 _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
 
@@ -35,6 +40,7 @@ class LeanReactor(EPollReactor):
     def __init__(self) -> None:
         # Of those in Twisted's own set of readers, the descriptors that are not read from.
         self._unread: set[int] = set()
+        self._closing: list[Any] = []
         super().__init__()  # type: ignore[no-untyped-call]
 
     def watch_hang_up(self, reader: Any) -> None:
@@ -50,7 +56,7 @@ class LeanReactor(EPollReactor):
         if fd in self._unread:
             self._unread.discard(fd)
             self._watch(fd, EPOLLIN)
-        else:
+        elif reader not in self._closing:
             super().addReader(reader)  # type: ignore[no-untyped-call]
 
     def removeReader(self, reader: Any) -> None:
@@ -60,6 +66,8 @@ class LeanReactor(EPollReactor):
 
     def addWriter(self, writer: Any) -> None:
         """See ``IReactorFDSet``."""
+        if writer in self._closing:
+            return
         super().addWriter(writer)  # type: ignore[no-untyped-call]
         if writer.fileno() in self._unread:
             self._watch(writer.fileno(), EPOLLRDHUP)
@@ -70,12 +78,40 @@ class LeanReactor(EPollReactor):
         if writer.fileno() in self._unread:
             self._watch(writer.fileno(), EPOLLRDHUP)
 
+    def close_soon(self, connection: Any) -> None:
+        """Tell a connection ``connectionLost`` before any other event is waited for; until then it gets none.
+
+        It has to close its descriptor then.
+        """
+        fd = connection.fileno()
+        self._reads.discard(fd)
+        self._writes.discard(fd)
+        self._unread.discard(fd)
+        self._selectables.pop(fd, None)
+        self._closing.append(connection)
+
+    def _close(self) -> None:
+        while self._closing:
+            closing, self._closing = self._closing, []
+            for connection in closing:
+                try:
+                    connection.connectionLost(_DONE)
+                except Exception:  # noqa: BLE001 - the reactor outlives whatever a protocol does
+                    log.err()
+
+    def removeAll(self) -> list[Any]:
+        """See ``IReactorFDSet``."""
+        self._close()
+        return super().removeAll()  # type: ignore[no-any-return, no-untyped-call]
+
     def _watch(self, fd: int, event: int) -> None:
         self._poller.modify(fd, event | EPOLLOUT if fd in self._writes else event)
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events, for at most ``timeout`` seconds (None: for ever), and dispatch them."""
         selectables = self._selectables
+        if self._closing:
+            self._close()
         try:
             events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
         except OSError as error:
@@ -87,18 +123,20 @@ class LeanReactor(EPollReactor):
             selectable = selectables.get(fd)
             if selectable is None:
                 continue
-            if event == EPOLLIN:
+            if event in (EPOLLIN, EPOLLOUT):
                 try:
-                    why = selectable.doRead()
+                    why = selectable.doRead() if event == EPOLLIN else selectable.doWrite()
                 except BaseException:  # noqa: BLE001 - the reactor outlives whatever a protocol does
                     log.err()
                     why = sys.exc_info()[1]
                 if why:
-                    self._disconnectSelectable(selectable, why, True)  # type: ignore[no-untyped-call]
+                    self._disconnectSelectable(selectable, why, event == EPOLLIN)  # type: ignore[no-untyped-call]
             elif event & _GONE and fd in self._unread:
                 log.callWithLogger(selectable, self._disconnectSelectable, selectable, CONNECTION_LOST, False)
             else:
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+        if self._closing:
+            self._close()
 
     doIteration = doPoll
 

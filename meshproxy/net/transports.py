@@ -26,7 +26,14 @@ _LARGE_READ = 1024 * 1024
 class _Lean:
     """Mixed in before ``tcp.Connection``."""
 
+    # The descriptor is nobody else's, so closing it ends the connection.
+    _shouldShutdown = False
+
     # Of tcp.Connection:
+    reactor: Any
+    producer: Any
+    disconnecting: bool
+    _writeDisconnecting: bool
     socket: Any
     connected: int
     protocol: IProtocol
@@ -76,6 +83,16 @@ class _Lean:
             if sent:
                 data = data[sent:]
         super().write(data)  # type: ignore[misc]
+
+    def loseConnection(self) -> None:
+        """Close when all was sent; where it was, at the end of this round of the reactor."""
+        reactor = self.reactor
+        idle = self.connected and not self.disconnecting and not self._tempDataLen and not self.dataBuffer
+        if idle and self.producer is None and not self._writeDisconnecting and isinstance(reactor, LeanReactor):
+            self.disconnecting = True
+            reactor.close_soon(self)
+        else:
+            super().loseConnection()  # type: ignore[misc]
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """As ``IConsumer``. A pull producer is asked for more by Twisted's own ``write``, so that one takes over."""
