@@ -20,6 +20,7 @@ from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
 from meshproxy.http.deadlines import Deadline
 from meshproxy.http.downstream import LINGER_SECONDS, Downstream
+from meshproxy.http.knownheads import KnownHeads, KnownRequest, KnownResponse
 from meshproxy.http.listeners import ListenerFactory
 from meshproxy.http.plans import Plans
 from meshproxy.http.requesthead import RequestIds
@@ -86,6 +87,8 @@ class Gateway:
         self.tunnel_limits = TunnelLimits(reactor, None)
         self.accept_http10 = False
         self.limits = Limits()
+        self.known_requests: KnownHeads[KnownRequest] = KnownHeads()
+        self.known_responses: KnownHeads[KnownResponse] = KnownHeads()
         self.rounds: Rounds[Downstream] = Rounds(reactor, _round(self.limits), Downstream.look)
         self.lingering: Deadline[Downstream] = Deadline(reactor, LINGER_SECONDS, Downstream.lingered)
         self._factories: dict[ListenerKey, ListenerFactory] = {}
@@ -172,6 +175,8 @@ class Gateway:
         if limits == self.limits:
             return
         self.limits = limits
+        # What was right by the old ones need not be so by these.
+        self.known_requests, self.known_responses = KnownHeads(), KnownHeads()
         self.rounds.seconds = _round(limits)
         for connection in self.rounds.everybody():
             connection.look_anew()

@@ -13,13 +13,15 @@ one that asks for another protocol; an offer of HTTP/2 is ignored.
 from __future__ import annotations
 
 import time
-from collections.abc import Container
 from typing import Any, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from meshproxy.http.fields import Shapes, collector, size_of_fields
+from meshproxy.http.ignoredoffers import parser_behind_offer
+from meshproxy.http.knownheads import KnownRequest
 from meshproxy.http.names import REQUEST_MEANINGS, Meaning
+from meshproxy.http.readersettings import DEFAULT_SETTINGS, ReaderSettings
 from meshproxy.http.requesthead import (
     BAD_REQUEST,
     TOO_LARGE,
@@ -28,10 +30,13 @@ from meshproxy.http.requesthead import (
     is_host,
     split_target,
 )
-from meshproxy.limits import Limits, Underscores
-from meshproxy.paths import Normalizer, normalize_path
+from meshproxy.limits import Underscores
 
 _WRONG_VERSION = (426, b"Upgrade Required", b"low_version")
+
+# Of requests whose fields are known, these first lines need no parser: all that llhttp could object to is not in them.
+_WITHOUT_BODY = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
+_PLAIN_TARGET = bytes(character for character in range(0x21, 0x7F) if character != ord("#"))
 
 _BODY_CAME = -1
 
@@ -59,36 +64,6 @@ NO_FIELDS = SHAPES.fields(())
 _NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
 
 
-class Settings(Protocol):
-    """What may change while a connection lasts."""
-
-    @property
-    def normalize(self) -> Normalizer:
-        """How paths are normalized."""
-
-    @property
-    def upgrades(self) -> Container[bytes]:
-        """The protocols that may be asked for, in lower case."""
-
-    @property
-    def limits(self) -> Limits:
-        """How large a head may be."""
-
-    @property
-    def accept_http10(self) -> bool:
-        """Whether HTTP/1.0 is served."""
-
-
-class _DefaultSettings:
-    normalize: Normalizer = staticmethod(normalize_path)
-    upgrades = frozenset({b"websocket"})
-    limits = Limits()
-    accept_http10 = False
-
-
-_DEFAULT_SETTINGS = _DefaultSettings()
-
-
 class Receiver(Protocol):
     """Whom a reader tells. None of these may act on what it hears before ``feed`` returns."""
 
@@ -105,33 +80,6 @@ class Receiver(Protocol):
         """It asks for another protocol, and ``early`` came behind it. Nothing more may be fed."""
 
 
-class _BehindHead:
-    """llhttp's events for a reader that has seen the first head already."""
-
-    def __init__(self, reader: RequestReader) -> None:
-        self._reader = reader
-        self._heads = 0
-        self.on_body = reader.on_body
-        self.on_message_complete = reader.on_message_complete
-
-    def on_message_begin(self) -> None:
-        self._heads += 1
-        if self._heads > 1:
-            self._reader.on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if self._heads > 1:
-            self._reader.on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._heads > 1:
-            self._reader.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self._heads > 1:
-            self._reader.on_headers_complete()
-
-
 class RequestReader:
     """See the head of this module.
 
@@ -141,17 +89,19 @@ class RequestReader:
     latter two are not among ``values``), ``started_at`` (Unix time of the first byte).
     """
 
-    def __init__(self, receiver: Receiver, settings: Settings = _DEFAULT_SETTINGS) -> None:
+    def __init__(self, receiver: Receiver, settings: ReaderSettings = DEFAULT_SETTINGS) -> None:
         self._receiver = receiver
         self._settings = settings
         self._names: list[bytes] = []
         self._values: list[bytes] = []
         self.on_header = collector(self._names, self._values)
-        self._parser: Any = HttpRequestParser(self)
+        self._parser: Any = None  # until a head comes that is not known
         self._in_head = self._in_body = self._trim = self._behind = False
         self._head_size = self._idle_size = 0
         self.chunked = self.http10 = False
         self.started_at = 0.0
+        self.length: int | None = None
+        self.method = b""
 
     @property
     def in_head(self) -> bool:
@@ -169,6 +119,48 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Read ``data``. Raises ``Refused``; then nothing more may be fed."""
+        if self._in_head or self._in_body:
+            self._parse(data)
+            return
+        line, _, fields = data.partition(b"\r\n")
+        heads = self._settings.known_requests
+        known = heads.find(fields)
+        if known is None or not self._read_known(line, known, len(data)):
+            self._parse(data)
+            if known is None and fields.find(b"\r\n\r\n") == len(fields) - 4 and self._is_plain():
+                assert self._host is not None
+                forwarded = (self.forwarded_for, self.forwarded_proto)
+                heads.remember(fields, KnownRequest(self._host, self.shape, self.values, *forwarded, self.keep_alive))
+
+    def _read_known(self, line: bytes, known: KnownRequest, size: int) -> bool:
+        """Read a request whose fields are known by its first line, if that is a plain one."""
+        parts = line.split(b" ")
+        if len(parts) != 3 or parts[2] != b"HTTP/1.1" or size > self._settings.limits.max_headers_bytes:
+            return False
+        method, target, _ = parts
+        if method not in _WITHOUT_BODY or target[:1] != b"/" or target.translate(None, _PLAIN_TARGET):
+            return False
+        self.started_at = time.time()
+        self.method = method
+        self.authority, self.path, self.query = split_target(target, known.host, self._settings.normalize, method)
+        _, self.shape, self.values, self.forwarded_for, self.forwarded_proto, self.keep_alive = known
+        self.length = None
+        self.chunked = self.http10 = self.expects_continue = False
+        self._behind = True
+        self._receiver.head_received(self)
+        self._receiver.request_completed()
+        return True
+
+    def _is_plain(self) -> bool:
+        """Whether all that was read is one request, in HTTP/1.1, which ended with its head and asked for nothing."""
+        if self._in_head or self._in_body or self.http10 or self.expects_continue or self._upgrade is not None:
+            return False
+        connection = self._connection is None or self._connection.lower() in (b"close", b"keep-alive")
+        return connection and self.length is None and not self.chunked
+
+    def _parse(self, data: bytes) -> None:
+        if self._parser is None:
+            self._parser = HttpRequestParser(self)
         if self._in_head:
             self._head_size += len(data)
             self._trim = True  # a blank may end one read and its line end begin the next
@@ -187,7 +179,7 @@ class RequestReader:
                     self._check_upgrade(protocol)
                     self._receiver.upgrade_received(protocol, data)
                     return
-                self._parser = self._parser_behind_offer()
+                self._parser = parser_behind_offer(self)
                 if data:
                     continue
             except HttpParserCallbackError as error:
@@ -220,7 +212,7 @@ class RequestReader:
         self._names.clear()
         self._values.clear()
         self._host: bytes | None = None
-        self.length: int | None = None
+        self.length = None
         self.chunked = self.http10 = False
         self._connection: bytes | None = None
         self.forwarded_for = self.forwarded_proto = b""
@@ -277,7 +269,7 @@ class RequestReader:
             raise Refused(*TOO_MANY_FIELDS)
         if self._host is None:
             raise Refused(400, b"", b"missing_host_header")
-        self.method: bytes = parser.get_method()
+        self.method = parser.get_method()
         if self.method == b"CONNECT":
             raise Refused(404, b"", b"route_not_found")
         self.authority, self.path, self.query = split_target(
@@ -314,18 +306,6 @@ class RequestReader:
         if self.chunked or self.length:
             # Where a body ends is one protocol's business, what follows it another's: nobody should have to tell.
             raise Refused(*BAD_REQUEST)
-
-    def _parser_behind_offer(self) -> Any:
-        """A parser for what follows a head that offered an upgrade: a body where the head announced one."""
-        if self.chunked:
-            framing = b"transfer-encoding: chunked"
-        elif self.length:
-            framing = b"content-length: %d" % self.length
-        else:
-            return HttpRequestParser(self)
-        parser = HttpRequestParser(_BehindHead(self))
-        parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
-        return parser
 
     # Details of the head
 
