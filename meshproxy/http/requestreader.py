@@ -34,7 +34,7 @@ from meshproxy.limits import Underscores
 
 _WRONG_VERSION = (426, b"Upgrade Required", b"low_version")
 
-# Of requests whose fields are known, these first lines need no parser: all that llhttp could object to is not in them.
+# What first lines consist of that need no parser when the fields behind them are known.
 _WITHOUT_BODY = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 _PLAIN_TARGET = bytes(character for character in range(0x21, 0x7F) if character != ord("#"))
 
@@ -97,6 +97,7 @@ class RequestReader:
         self.on_header = collector(self._names, self._values)
         self._parser: Any = None  # until a head comes that is not known
         self._in_head = self._in_body = self._trim = self._behind = False
+        self._closed = False  # a known head was the last; llhttp keeps account of those that it reads
         self._head_size = self._idle_size = 0
         self.chunked = self.http10 = False
         self.started_at = 0.0
@@ -122,24 +123,25 @@ class RequestReader:
         if self._in_head or self._in_body:
             self._parse(data)
             return
+        if self._closed:
+            raise Refused(*BAD_REQUEST)
         line, _, fields = data.partition(b"\r\n")
+        first = _plain_line(line)
+        if first is None or len(data) > self._settings.limits.max_headers_bytes:
+            self._parse(data)
+            return
         heads = self._settings.known_requests
         known = heads.find(fields)
-        if known is None or not self._read_known(line, known, len(data)):
-            self._parse(data)
-            if known is None and fields.find(b"\r\n\r\n") == len(fields) - 4 and self._is_plain():
-                assert self._host is not None
-                forwarded = (self.forwarded_for, self.forwarded_proto)
-                heads.remember(fields, KnownRequest(self._host, self.shape, self.values, *forwarded, self.keep_alive))
+        if known is not None:
+            self._read_known(*first, known)
+            return
+        self._parse(data)
+        if fields.find(b"\r\n\r\n") == len(fields) - 4 and self._is_plain():
+            assert self._host is not None
+            forwarded = (self.forwarded_for, self.forwarded_proto)
+            heads.remember(fields, KnownRequest(self._host, self.shape, self.values, *forwarded, self.keep_alive))
 
-    def _read_known(self, line: bytes, known: KnownRequest, size: int) -> bool:
-        """Read a request whose fields are known by its first line, if that is a plain one."""
-        parts = line.split(b" ")
-        if len(parts) != 3 or parts[2] != b"HTTP/1.1" or size > self._settings.limits.max_headers_bytes:
-            return False
-        method, target, _ = parts
-        if method not in _WITHOUT_BODY or target[:1] != b"/" or target.translate(None, _PLAIN_TARGET):
-            return False
+    def _read_known(self, method: bytes, target: bytes, known: KnownRequest) -> None:
         self.started_at = time.time()
         self.method = method
         self.authority, self.path, self.query = split_target(target, known.host, self._settings.normalize, method)
@@ -147,9 +149,9 @@ class RequestReader:
         self.length = None
         self.chunked = self.http10 = self.expects_continue = False
         self._behind = True
+        self._closed = not self.keep_alive
         self._receiver.head_received(self)
         self._receiver.request_completed()
-        return True
 
     def _is_plain(self) -> bool:
         """Whether all that was read is one request, in HTTP/1.1, which ended with its head and asked for nothing."""
@@ -339,3 +341,12 @@ class RequestReader:
             elif name != b"te" and name not in named:
                 pairs.append((name, value))
         self.shape, self.values = SHAPES.fields(pairs)
+
+
+def _plain_line(line: bytes) -> tuple[bytes, bytes] | None:
+    """Method and target of a first line in which llhttp could find nothing to object to; None for any other."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[2] != b"HTTP/1.1" or parts[0] not in _WITHOUT_BODY:
+        return None
+    method, target, _ = parts
+    return None if target[:1] != b"/" or target.translate(None, _PLAIN_TARGET) else (method, target)

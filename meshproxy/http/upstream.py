@@ -14,7 +14,6 @@ something that nobody asked for.
 
 from __future__ import annotations
 
-import time
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +22,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from meshproxy.http import grpcstatus
 from meshproxy.http.carried import Carried
-from meshproxy.http.fields import collector, size_of_fields
-from meshproxy.http.names import Meaning
-from meshproxy.http.responsehead import SHAPES, edited_head, proxied_fields, without_length
-from meshproxy.http.statuses import connection_line, in_http10, status_line
+from meshproxy.http.fields import collector
+from meshproxy.http.responsereader import ResponseReader, Retried, Unwanted
 from meshproxy.limits import DEFAULT_BUFFER
 from meshproxy.net.transports import address_text
 
@@ -37,26 +33,8 @@ if TYPE_CHECKING:
     from meshproxy.http.upgrading import Upgrade
     from meshproxy.upstream.pool import Pool
 
-_MOST_INTERIM = 16
 
-_CONTENT_LENGTH = int(Meaning.CONTENT_LENGTH)
-_TRANSFER_ENCODING = int(Meaning.TRANSFER_ENCODING)
-_CONNECTION = int(Meaning.CONNECTION)
-_DATE = int(Meaning.DATE)
-_GRPC_STATUS = int(Meaning.GRPC_STATUS)
-_RATE_LIMITED = int(Meaning.RATE_LIMITED)
-_monotonic = time.monotonic
-
-
-class _Unwanted(Exception):
-    """Something in a response that is well-formed and all the same not to be passed on."""
-
-
-class _Retried(_Unwanted):
-    """A response that is thrown away for another try."""
-
-
-class Upstream(Protocol):
+class Upstream(ResponseReader, Protocol):
     """One connection to an endpoint. See the head of this module."""
 
     transport: Any
@@ -106,15 +84,24 @@ class Upstream(Protocol):
                 self.discard()
             return
         self._silent = False
+        head = b""
         if self._in_head:
+            if not self._head_size and not exchange.special:
+                end = data.find(b"\r\n\r\n") + 4
+                head = data[:end]
+                known = self._gateway.known_responses.find(head)
+                if known is not None and known.length == len(data) - end:
+                    self._pass_on(exchange, known, data[end:])
+                    self._finish(exchange)
+                    return
             self._head_size += len(data)
             self._trim = b" \r\n" in data or (b"\t" in data and b"\t\r\n" in data) or self._head_size != len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, _Unwanted):
+            if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, Unwanted):
                 raise
-            if isinstance(error.__context__, _Retried):
+            if isinstance(error.__context__, Retried):
                 self._abandon(exchange)
                 exchange.try_again()
                 return
@@ -142,6 +129,8 @@ class Upstream(Protocol):
                 self._broken(exchange)
                 return
         if self._complete:
+            if head:
+                self._learn(exchange, head)
             self._finish(exchange)
         elif exchange.response_begun:
             self._streaming = True
@@ -214,148 +203,6 @@ class Upstream(Protocol):
         """Close an idle connection."""
         self._parser = None
         self.transport.loseConnection()
-
-    # llhttp's events
-
-    def on_message_begin(self) -> None:
-        if self._complete:
-            self._surplus = True
-        self._names.clear()
-        self._values.clear()
-        self._has_length = self._chunked = self._has_date = False
-
-    def on_headers_complete(self) -> None:
-        exchange = self._exchange
-        if exchange is None or self._complete:
-            raise _Unwanted("a response nobody waits for")
-        parser = self._parser
-        status: int = parser.get_status_code()
-        if status < 200:
-            self._interim_response(exchange, status)
-            return
-        self._in_head = False
-        values = self._values
-        if self._trim:
-            values = [value.rstrip(b" \t") for value in values]
-        shape = SHAPES.of(tuple(self._names))
-        limits = self._gateway.limits
-        if shape.count > limits.max_headers_count or self._head_size > limits.max_headers_bytes < size_of_fields(
-            self._names, values
-        ):
-            raise _Unwanted("a head larger than it may be")
-        has_connection = rate_limited = False
-        grpc_status = None
-        for at, meaning in shape.special:
-            if meaning == _CONTENT_LENGTH:
-                self._has_length = True
-            elif meaning == _DATE:
-                self._has_date = True
-            elif meaning == _CONNECTION:
-                has_connection = True
-            elif meaning == _TRANSFER_ENCODING:
-                if self._chunked or values[at].lower() != b"chunked":
-                    raise _Unwanted("a transfer coding other than chunked")
-                self._chunked = True
-            elif meaning == _GRPC_STATUS:
-                grpc_status = values[at]
-            elif meaning == _RATE_LIMITED:
-                rate_limited = True
-        special = exchange.special
-        if special and self._pool.host.monitor is not None:
-            told = grpcstatus.to_http(grpc_status) if grpc_status is not None and exchange.is_grpc else None
-            self._pool.host.monitor.responded(status, told)
-        if (
-            (special and status >= exchange.retry_from) or grpc_status is not None or rate_limited
-        ) and exchange.wants_retry(status, grpc_status, rate_limited):
-            raise _Retried
-        self._keep_alive = keep_alive = parser.should_keep_alive()
-        # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
-        if self._chunked and (has_connection or not keep_alive) and parser.get_http_version() != "1.1":
-            raise _Unwanted("a transfer coding in HTTP/1.0")
-        kept = shape.pick(values)
-        is_head = exchange.method == b"HEAD"
-        bodiless = is_head or status in (204, 304)
-        exchange.status = status
-        exchange.response_begun = True
-        edited = http10 = False
-        first = status_line(status)
-        if special:
-            exchange.begin_response()
-            edited = exchange.edited
-            if exchange.upgrade is not None:
-                self._keep_alive = False
-            http10 = exchange.http10
-            if http10:
-                first = in_http10(first)
-        exchange.service_ms = service = int((_monotonic() - (exchange.request_done_at or exchange.begun_at)) * 1000)
-        added = []
-        if not edited:
-            if not self._has_date:
-                added.append(b"date: %b\r\n" % self._gateway.dates.at(time.time()))
-            for cookie in exchange.cookies:
-                added.append(b"set-cookie: %b\r\n" % cookie)
-        if status == 204 and self._has_length:
-            # RFC 9110, 8.6
-            shape, kept = without_length(shape, kept)
-        if not bodiless and not self._has_length:
-            self._until_close = not self._chunked
-            if http10:
-                exchange.keep_alive = False  # the response ends with the connection
-            else:
-                exchange.chunked_response = True
-                added.append(b"transfer-encoding: chunked\r\n")
-        elif is_head and self._chunked and not http10:
-            added.append(b"transfer-encoding: chunked\r\n")
-        if exchange.expects_continue and not exchange.request_complete and not self._interim:
-            exchange.keep_alive = False
-        if http10 or not exchange.keep_alive:
-            added.append(connection_line(exchange.keep_alive, http10))
-        if edited:
-            fields = exchange.edit_response(proxied_fields(shape, kept, service))
-            self._out.append(edited_head(first, fields, added, self._gateway.dates.at(time.time())))
-        else:
-            self._out.append(shape.template % (first, *kept, b"".join(added), service))
-        if is_head:
-            # llhttp cannot know and would wait for a body. A new parser takes over for the next response.
-            self._complete = True
-
-    def _interim_response(self, exchange: Carried, status: int) -> None:
-        """A 1xx. Only 100 is passed on, and 101 if it is what was asked for; no end of them is an error."""
-        self._interim += 1
-        if status == 101 and exchange.upgrade is not None and self._parser.get_http_version() == "1.1":
-            values = [value.rstrip(b" \t") for value in self._values]
-            head = exchange.upgrade.accept(self._names, values)
-            if head is not None:
-                if self._pool.host.monitor is not None:
-                    self._pool.host.monitor.responded(status)
-                self._out.append(head)
-                return  # llhttp stops behind this head
-        if status < 100 or status == 101 or self._interim > _MOST_INTERIM:
-            raise _Unwanted("a status that is none, an upgrade not asked for, or no end of interim responses")
-        self._head_size = 0
-        if status == 100 and not exchange.http10:
-            self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._gateway.counters.responses_1xx += 1
-
-    def on_body(self, body: bytes) -> None:
-        exchange = self._exchange
-        if self._complete or exchange is None:
-            self._surplus = True
-            return
-        exchange.bytes_sent += len(body)
-        if exchange.chunked_response:
-            self._out += (b"%x\r\n" % len(body), body, b"\r\n")
-        else:
-            self._out.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._in_head:
-            return  # an interim response
-        exchange = self._exchange
-        if not self._complete and exchange is not None:
-            self._complete = True
-            if exchange.chunked_response:
-                self._out.append(b"0\r\n\r\n")
 
     # Tunnels
 

@@ -10,7 +10,7 @@ from zope.interface import implementer, verify
 
 from meshproxy.http import exchange as exchange_module
 from meshproxy.http import request as request_module
-from meshproxy.http import upstream as upstream_module
+from meshproxy.http import responsereader as reader_module
 from meshproxy.interfaces import HashKey, IHashKey, IRequest
 from meshproxy.model import Endpoint
 from meshproxy.routes import Forward, Rewrite, Route, RouteMatch, WeightedDestination
@@ -172,7 +172,7 @@ class Downwards(SynchronousTestCase):
         now = [100.0]
         self.patch(exchange_module, "_monotonic", lambda: now[0])
         self.patch(request_module, "_monotonic", lambda: now[0])
-        self.patch(upstream_module, "_monotonic", lambda: now[0])
+        self.patch(reader_module, "_monotonic", lambda: now[0])
         wire = Wire()
         client, endpoint = wire.pair(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
         now[0] += 5
