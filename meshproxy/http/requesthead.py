@@ -17,6 +17,10 @@ from meshproxy.paths import Normalizer, normalize_path
 # All of RFC 3986's reg-name but the comma: to some readers that makes a list of hosts.
 _HOST_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+;="
 
+# What first lines consist of that need no parser when the fields behind them are known.
+_WITHOUT_BODY = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
+_PLAIN_TARGET = bytes(character for character in range(0x21, 0x7F) if character != ord("#"))
+
 
 class Refused(Exception):
     """A request that gets an answer from the gateway itself, after which the connection closes.
@@ -84,6 +88,15 @@ def split_target(
     if normal is None:
         raise Refused(400, b"", b"path_normalization_failed")
     return authority, normal, mark + query
+
+
+def plain_line(line: bytes) -> tuple[bytes, bytes] | None:
+    """Method and target of a first line in which llhttp could find nothing to object to; None for any other."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[2] != b"HTTP/1.1" or parts[0] not in _WITHOUT_BODY:
+        return None
+    method, target, _ = parts
+    return None if target[:1] != b"/" or target.translate(None, _PLAIN_TARGET) else (method, target)
 
 
 def trusted_address(forwarded_for: bytes, trusted_proxies: int, peer: bytes) -> bytes:

@@ -28,15 +28,12 @@ from meshproxy.http.requesthead import (
     TOO_MANY_FIELDS,
     Refused,
     is_host,
+    plain_line,
     split_target,
 )
 from meshproxy.limits import Underscores
 
 _WRONG_VERSION = (426, b"Upgrade Required", b"low_version")
-
-# What first lines consist of that need no parser when the fields behind them are known.
-_WITHOUT_BODY = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
-_PLAIN_TARGET = bytes(character for character in range(0x21, 0x7F) if character != ord("#"))
 
 _BODY_CAME = -1
 
@@ -97,7 +94,7 @@ class RequestReader:
         self.on_header = collector(self._names, self._values)
         self._parser: Any = None  # until a head comes that is not known
         self._in_head = self._in_body = self._trim = self._behind = False
-        self._closed = False  # a known head was the last; llhttp keeps account of those that it reads
+        self._last = False  # nothing follows the request that was read
         self._head_size = self._idle_size = 0
         self.chunked = self.http10 = False
         self.started_at = 0.0
@@ -123,10 +120,12 @@ class RequestReader:
         if self._in_head or self._in_body:
             self._parse(data)
             return
-        if self._closed:
-            raise Refused(*BAD_REQUEST)
+        if self._last:
+            if data.strip(b"\r\n"):
+                raise Refused(*BAD_REQUEST)
+            return
         line, _, fields = data.partition(b"\r\n")
-        first = _plain_line(line)
+        first = plain_line(line)
         if first is None or len(data) > self._settings.limits.max_headers_bytes:
             self._parse(data)
             return
@@ -149,7 +148,7 @@ class RequestReader:
         self.length = None
         self.chunked = self.http10 = self.expects_continue = False
         self._behind = True
-        self._closed = not self.keep_alive
+        self._last = not self.keep_alive
         self._receiver.head_received(self)
         self._receiver.request_completed()
 
@@ -300,6 +299,7 @@ class RequestReader:
             return  # llhttp sees no body behind an offer to upgrade; ``feed`` goes on with the body
         self._in_body = False
         self._behind = True
+        self._last = not self.keep_alive
         self._receiver.request_completed()
 
     def _check_upgrade(self, protocol: bytes) -> None:
@@ -341,12 +341,3 @@ class RequestReader:
             elif name != b"te" and name not in named:
                 pairs.append((name, value))
         self.shape, self.values = SHAPES.fields(pairs)
-
-
-def _plain_line(line: bytes) -> tuple[bytes, bytes] | None:
-    """Method and target of a first line in which llhttp could find nothing to object to; None for any other."""
-    parts = line.split(b" ")
-    if len(parts) != 3 or parts[2] != b"HTTP/1.1" or parts[0] not in _WITHOUT_BODY:
-        return None
-    method, target, _ = parts
-    return None if target[:1] != b"/" or target.translate(None, _PLAIN_TARGET) else (method, target)
