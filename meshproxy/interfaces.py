@@ -186,6 +186,13 @@ class IWarmsUp(Interface):
         """A builder of such balancers; ``age`` tells how many seconds an endpoint has been in service."""
 
 
+class IBoundsLoad(Interface):
+    """An ``ILoadBalancerBuilder`` whose balancers can pass over endpoints that have too much to do."""
+
+    def bounded(factor: int) -> ILoadBalancerBuilder:
+        """A builder of balancers that give an endpoint ``factor`` percent of its share of the requests at most."""
+
+
 class IContinues(Interface):
     """A load balancer with a phase (a position in a rotation) that outlives a rebuild."""
 

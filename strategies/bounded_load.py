@@ -7,15 +7,23 @@ and Zadimoghaddam, "Consistent Hashing with Bounded Loads".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import ceil
 from random import Random
+from typing import Protocol
 
 from attrs import frozen
 from zope.interface import implementer
 
-from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
+from meshproxy.interfaces import (
+    IDescribes,
+    ILoadBalancer,
+    ILoadBalancerBuilder,
+    ILocatesHash,
+    IObservesLoad,
+    IWeighsLocalities,
+)
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 
@@ -52,7 +60,14 @@ def _below(bound: int, draw: Callable[[int], int]) -> int:
     return number
 
 
-@implementer(ILoadBalancer, IObservesLoad)
+class _Inner(Protocol):
+    """What builds the table that is chosen from: for endpoints by weight, or by locality first."""
+
+    def build(self, endpoints: Sequence[Endpoint]) -> ILoadBalancer: ...
+    def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> ILoadBalancer: ...
+
+
+@implementer(ILoadBalancer, IObservesLoad, IDescribes, ILocatesHash)
 class BoundedLoad:
     """``inner`` chooses by hash among ``hosts``; ``factor`` is in percent, above 100 to leave room for imbalance."""
 
@@ -101,15 +116,29 @@ class BoundedLoad:
                 if self._hosts[index] is not first:
                     yield self._hosts[index]
 
+    def locate(self, hash: int) -> Mapping[str, object]:
+        """See ``ILocatesHash``: the place in the inner table."""
+        locates = ILocatesHash(self._inner, None)
+        return {} if locates is None else locates.locate(hash)
 
-@implementer(ILoadBalancerBuilder)
+    def describe(self) -> Mapping[str, object]:
+        """See ``IDescribes``: facts of the inner table, and the factor."""
+        describes = IDescribes(self._inner, None)
+        return {**({} if describes is None else describes.describe()), "hash_balance_factor": self.factor}
+
+
+@implementer(ILoadBalancerBuilder, IWeighsLocalities)
 @frozen
 class BoundedLoadBuilder:
-    """``inner`` builds a balancer that goes by the endpoints' weights alone."""
+    """``inner`` builds the ring or table; ``factor`` is as for ``BoundedLoad``."""
 
-    inner: ILoadBalancerBuilder
+    inner: _Inner
     factor: int
 
     def build(self, endpoints: Sequence[Endpoint]) -> BoundedLoad:
         """See ``ILoadBalancerBuilder``."""
         return BoundedLoad(self.inner.build(endpoints), shares.of_endpoints(endpoints), self.factor)
+
+    def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> BoundedLoad:
+        """See ``IWeighsLocalities``."""
+        return BoundedLoad(self.inner.build_by_locality(localities), shares.of_localities(localities), self.factor)

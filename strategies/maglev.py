@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from meshproxy.hashing import MASK, xxh64
 from meshproxy.interfaces import (
+    IBoundsLoad,
     IConfig,
     IDescribes,
     ILoadBalancer,
@@ -24,6 +25,7 @@ from meshproxy.interfaces import (
 )
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
+from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
 
 TABLE_SIZE = 65537
@@ -126,7 +128,7 @@ class Maglev:
         return dict(self._facts)
 
 
-@implementer(ILoadBalancerBuilder, IWeighsLocalities)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities, IBoundsLoad)
 @frozen
 class MaglevBuilder:
     """``table_size`` is a prime."""
@@ -140,6 +142,10 @@ class MaglevBuilder:
     def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> Maglev:
         """See ``IWeighsLocalities``."""
         return Maglev(shares.of_localities(localities), self.table_size)
+
+    def bounded(self, factor: int) -> BoundedLoadBuilder:
+        """See ``IBoundsLoad``."""
+        return BoundedLoadBuilder(self, factor)
 
 
 def from_config(config: IConfig | None) -> MaglevBuilder:

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from meshproxy.hashing import murmur2, xxh64
 from meshproxy.interfaces import (
+    IBoundsLoad,
     IConfig,
     IDescribes,
     ILoadBalancer,
@@ -27,6 +28,7 @@ from meshproxy.interfaces import (
 )
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
+from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
 
 MINIMUM_SIZE = 1024
@@ -138,7 +140,7 @@ class RingHash:
         return dict(self._ring_facts)
 
 
-@implementer(ILoadBalancerBuilder, IWeighsLocalities)
+@implementer(ILoadBalancerBuilder, IWeighsLocalities, IBoundsLoad)
 @frozen
 class RingHashBuilder:
     """Sizes count entries; ``function`` hashes the ring's entries, never requests."""
@@ -154,6 +156,10 @@ class RingHashBuilder:
     def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> RingHash:
         """See ``IWeighsLocalities``."""
         return RingHash(shares.of_localities(localities), self)
+
+    def bounded(self, factor: int) -> BoundedLoadBuilder:
+        """See ``IBoundsLoad``."""
+        return BoundedLoadBuilder(self, factor)
 
 
 def from_config(config: IConfig | None) -> RingHashBuilder:

@@ -12,6 +12,8 @@ from attrs import evolve, frozen
 from zope.interface import Interface
 
 from meshproxy.availability import AvailableBuilder
+from meshproxy.config.backend_policies import BackendPolicies
+from meshproxy.config.backend_policy import Blocks
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.connection_pool import PoolBlock
 from meshproxy.config.decoding import not_served
@@ -67,6 +69,7 @@ class Clusters:
         self,
         services: Services,
         rules: Rules,
+        policies: BackendPolicies,
         strategies: Strategies,
         findings: Findings,
         broken: set[str],
@@ -79,6 +82,7 @@ class Clusters:
         self.resolved: set[Destination] = set()
         self._services = services
         self._rules = rules
+        self._policies = policies
         self._strategies = strategies
         self._findings = findings
         self._broken = broken
@@ -198,12 +202,13 @@ class Clusters:
             return
         self.origins[name] = _origin(balancing, rule, port, subset)
         block = policy.connection_pool or PoolBlock()
+        blocks = self._policies.blocks(service.host, service.namespace, port, destination.subset)
         timeout = block.connect_timeout
         cluster = _Wanted(
             endpoints,
             service.resolution,
             balancing,
-            self._builder(service, endpoints, balancing, outliers),
+            self._builder(service, endpoints, balancing, outliers, blocks),
             self._connect_timeout if timeout is None else timeout,
             None if outliers is None else outliers.detection,
             evolve(block.pool, retry_budget=policy.retry_budget),
@@ -216,10 +221,14 @@ class Clusters:
         endpoints: tuple[Endpoint, ...],
         balancing: Balancing,
         outliers: OutlierSetting | None,
+        blocks: Blocks,
     ) -> ILoadBalancerBuilder:
+        builder, hashing = balancing.builder, blocks.consistent_hash
+        if hashing is not None:
+            builder = hashing.bounded(balancing, service.host, self._findings)
         setting = balancing.locality
         if setting is None and outliers is None:
-            return balancing.builder
+            return builder
         policy = localities(setting, self._proxy, outliers is not None)
         if setting is not None and (setting.distribute or outliers is not None):
             warn_of_no_effect(setting, self._proxy, self._findings)
@@ -229,8 +238,8 @@ class Clusters:
         if outliers is not None:
             if not service.resolution.by_name:
                 outliers.warn_of_never(len(used), service.host, self._findings)
-            return AvailableBuilder(balancing.builder, policy, outliers.detection.min_health_percent)
-        return AvailableBuilder(balancing.builder, policy) if policy.weighted else balancing.builder
+            return AvailableBuilder(builder, policy, outliers.detection.min_health_percent)
+        return AvailableBuilder(builder, policy) if policy.weighted else builder
 
     def _warn_of_left_out(
         self, service: Service, endpoints: Sequence[Endpoint], used: Sequence[Endpoint], setting: LocalitySetting

@@ -16,6 +16,7 @@ from attrs import evolve
 from meshproxy.config import delegates
 from meshproxy.config import objects as objects_module
 from meshproxy.config.active import active_services, report_unserved
+from meshproxy.config.backend_policies import BackendPolicies
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.clusters import Clusters
 from meshproxy.config.documents import documents
@@ -90,9 +91,10 @@ def _compile(
     rules = Rules(objects.destination_rules, identity)
     known = {} if previous is None else previous.clusters
     timeout = objects.mesh.connect_timeout
-    clusters = Clusters(services, rules, strategies, findings, objects.broken, timeout, identity, known)
+    policies = BackendPolicies(objects.backend_policies, identity)
+    clusters = Clusters(services, rules, policies, strategies, findings, objects.broken, timeout, identity, known)
     tables = _tables(objects, clusters, identity, findings)
-    warn_of_no_effect(Compiled(objects, services, rules, clusters, tables, identity), findings)
+    warn_of_no_effect(Compiled(objects, services, rules, policies, clusters, tables, identity), findings)
     listeners = tuple(
         Listener(table.bind, table.port, RouteTable(table.virtual_hosts), table.servers[0][1].location)
         for table in tables

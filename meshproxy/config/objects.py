@@ -11,7 +11,18 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from meshproxy.config import destination_rule, gateway, kubernetes, mesh, pods, service_entry, virtual_service, workload
+from meshproxy.config import (
+    backend_policy,
+    destination_rule,
+    gateway,
+    kubernetes,
+    mesh,
+    pods,
+    service_entry,
+    virtual_service,
+    workload,
+)
+from meshproxy.config.backend_policy import BackendPolicy
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.decoding import not_served
 from meshproxy.config.destination_rule import DestinationRule
@@ -39,13 +50,14 @@ _SERVED = {
     (_ISTIO, "ServiceEntry"),
     (_ISTIO, "WorkloadEntry"),
     (_OURS, "Mesh"),
+    (_OURS, "BackendPolicy"),
     ("", "Service"),
     ("", "Endpoints"),
     ("", "Pod"),
     ("discovery.k8s.io", "EndpointSlice"),
 }
 KINDS = frozenset(kind for _, kind in _SERVED)
-_LATER = {(_OURS, "BackendPolicy"), ("", "Secret")}
+_LATER = {("", "Secret")}
 _TOP_LEVEL = {"EndpointSlice": pods.SLICE_FIELDS, "Endpoints": pods.ENDPOINTS_FIELDS}
 _FOR_OTHERS = ("EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup")
 # Kinds that groups beside those served here have too.
@@ -64,6 +76,7 @@ class Objects:
     gateways: list[Gateway] = field(factory=list)
     virtual_services: list[VirtualService] = field(factory=list)
     destination_rules: list[DestinationRule] = field(factory=list)
+    backend_policies: list[BackendPolicy] = field(factory=list)
     service_entries: list[ServiceEntry] = field(factory=list)
     workloads: list[WorkloadEntry] = field(factory=list)
     services: list[KubernetesService] = field(factory=list)
@@ -95,6 +108,9 @@ def decode(documents: Iterable[Node], cluster_domain: str, findings: Findings, s
         ),
         "DestinationRule": lambda it: _append(
             found.destination_rules, destination_rule.decode(it, cluster_domain, findings, strategies)
+        ),
+        "BackendPolicy": lambda it: _append(
+            found.backend_policies, backend_policy.decode(it, cluster_domain, findings)
         ),
         "ServiceEntry": lambda it: _append(found.service_entries, service_entry.decode(it, findings)),
         "WorkloadEntry": lambda it: _append(found.workloads, workload.decode(it, findings)),

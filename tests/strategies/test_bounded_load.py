@@ -71,6 +71,18 @@ class BoundedLoadTests(SynchronousTestCase):
         self.assertEqual(list(balancer.candidates(1)), [])
         self.assertEqual(builder, BoundedLoadBuilder(RingHashBuilder(), 120))
 
+    def test_by_locality(self) -> None:
+        """Shares are those of the localities, in the inner balancer and for the load."""
+        balancer = BoundedLoadBuilder(RingHashBuilder(), 120).build_by_locality([(3, _HOSTS[:1]), (1, _HOSTS[1:])])
+        active = dict.fromkeys(_HOSTS, 0)
+        for number in range(200):
+            active[balancer.pick_with_load(number << 56 & 2**64 - 1, 0, active.__getitem__)] += 1
+        self.assertGreater(active[_HOSTS[0]], 120)
+        self.assertEqual(balancer.describe()["hash_balance_factor"], 120)
+        self.assertEqual(
+            balancer.locate(5), RingHashBuilder().build_by_locality([(3, _HOSTS[:1]), (1, _HOSTS[1:])]).locate(5)
+        )
+
     @steady
     @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=60), st.integers(101, 200))
     def test_bound(self, hashes: list[int], factor: int) -> None:

@@ -7,6 +7,7 @@ documents; about objects that have errors nothing is said.
 
 from __future__ import annotations
 
+from meshproxy.config.effects.backend_policies import warn_of_backend_policies
 from meshproxy.config.effects.compiled import Compiled, Table
 from meshproxy.config.effects.destination_rules import warn_of_destination_rules
 from meshproxy.config.effects.destinations import warn_of_destinations
@@ -32,6 +33,7 @@ def warn_of_no_effect(compiled: Compiled, findings: Findings) -> None:
         warn_of_lost_sessions,
         warn_of_retries,
         warn_of_destination_rules,
+        warn_of_backend_policies,
         warn_of_services,
         warn_of_sidecars,
     ):

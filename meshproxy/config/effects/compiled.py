@@ -7,6 +7,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
+from meshproxy.config.backend_policies import BackendPolicies
 from meshproxy.config.clusters import Clusters
 from meshproxy.config.gateway import Gateway, Server, ServerHost
 from meshproxy.config.metadata import Metadata
@@ -36,6 +37,7 @@ class Compiled:
     objects: Objects
     services: Services
     rules: Rules
+    backend_policies: BackendPolicies
     clusters: Clusters
     tables: Sequence[Table]
     identity: ProxyIdentity
