@@ -9,7 +9,8 @@
 - ``routing``: cases of Istio's routing
 - ``bench``: cost beside other proxies
 
-The exit status is the suite's; 2 if there is no such suite.
+Suites run in the Python that ``SUITE_PYTHON`` names, by default in this one. The exit status is the suite's; 2 if there
+is no such suite.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ SUITES: dict[str, Callable[[Path, Sequence[str]], int]] = {
 
 
 def _python(script: Path, *arguments: str) -> int:
-    return subprocess.call([sys.executable, str(script), *arguments])
+    return subprocess.call([os.environ.get("SUITE_PYTHON", sys.executable), str(script), *arguments])
 
 
 def main(arguments: Sequence[str]) -> int:
