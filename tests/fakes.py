@@ -163,6 +163,9 @@ class FakeTransport(StringTransport):
             self.writes += 1
             super().write(data)
 
+    def writeSequence(self, data: Sequence[bytes]) -> None:
+        self.write(b"".join(data))
+
     def loseWriteConnection(self) -> None:
         self.half_closed = True
 

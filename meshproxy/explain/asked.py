@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import Field
 from meshproxy.http.request import Request
 from meshproxy.http.requesthead import Refused
@@ -22,8 +23,9 @@ from meshproxy.http.requestreader import RequestReader
 from meshproxy.http.rewriting import CompiledRewrite
 
 if TYPE_CHECKING:
+    from meshproxy.http.bodies import Piece
     from meshproxy.http.gateway import Gateway
-    from meshproxy.http.headeroperations import HeaderChanges
+from meshproxy.http.headeroperations import HeaderChanges
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)", re.DOTALL)
@@ -169,7 +171,7 @@ class _Heads:
     def head_received(self, reader: RequestReader) -> None:
         self.request = AskedRequest(self._connection, reader)
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: Piece) -> None:
         pass
 
     def request_completed(self) -> None:

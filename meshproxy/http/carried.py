@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.python.failure import Failure
 
+from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import Field
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ class Carried(Protocol):
     @property
     def is_grpc(self) -> bool: ...
 
-    def first_bytes(self) -> bytes:
+    def first_pieces(self) -> Sequence[Piece]:
         """Head and body as far as it is there."""
 
-    def take_body(self) -> bytes:
+    def take_body(self) -> Sequence[Piece]:
         """What has come of the body since, as it is sent."""
 
     def begin_response(self) -> None:

@@ -26,6 +26,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshproxy.http.bodies import Piece
 from meshproxy.http.exchange import Exchange
 from meshproxy.http.requesthead import Refused
 from meshproxy.http.requestreader import RequestReader
@@ -110,7 +111,7 @@ class Downstream(Standing, Protocol):
         """Read, then act on all that this read brought."""
         if self._ending:
             return
-        if len(data) <= _PIECE and not self._held:
+        if not self._held and (len(data) <= _PIECE or len(data) <= self._reader.body_left):
             try:
                 self._reader.feed(data)
             except Refused as refusal:
@@ -134,8 +135,9 @@ class Downstream(Standing, Protocol):
         at = 0
         try:
             while at < len(data) and len(self._waiting) < most:
-                end = at + self._size_of_piece()
-                self._reader.feed(data[at:end])
+                left = self._reader.body_left
+                end = at + (left or self._size_of_piece())
+                self._reader.feed(memoryview(data)[at:end] if left else data[at:end])
                 at = end
             self._held = data[at:]
         except Refused as refusal:
@@ -165,7 +167,7 @@ class Downstream(Standing, Protocol):
     # The reader's events
 
     def head_received(self, reader: RequestReader) -> None:
-        """See ``requestreader.Receiver``."""
+        """See ``reading.Receiver``."""
         self._incoming = exchange = Exchange(self, reader)
         most = self.gateway.limits.max_requests_per_connection
         if most:
@@ -174,19 +176,19 @@ class Downstream(Standing, Protocol):
                 exchange.keep_alive = False
         self._enqueue(exchange)
 
-    def body_received(self, data: bytes) -> None:
-        """See ``requestreader.Receiver``."""
+    def body_received(self, data: Piece) -> None:
+        """See ``reading.Receiver``."""
         if self._incoming is not None:
             self._incoming.body_received(data)
 
     def request_completed(self) -> None:
-        """See ``requestreader.Receiver``."""
+        """See ``reading.Receiver``."""
         if self._incoming is not None:
             self._incoming.request_completed()
             self._incoming = None
 
     def upgrade_received(self, protocol: bytes, early: bytes) -> None:
-        """See ``requestreader.Receiver``."""
+        """See ``reading.Receiver``."""
         exchange = self._last()
         assert exchange is not None
         self._reader.close()

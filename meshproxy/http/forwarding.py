@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from meshproxy import selection
 from meshproxy.http import filters, mirroring
+from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import Field, HeaderChanges
 from meshproxy.http.localreply import content_fields
 from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause
@@ -157,7 +158,7 @@ class ForwardedRequest(RetriedRequest):
 
     # The body
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: Piece) -> None:
         """A piece of the request's body. It is sent by ``send_body``."""
         self.bytes_received += len(data)
         self._unsent_size += len(data)
@@ -165,18 +166,18 @@ class ForwardedRequest(RetriedRequest):
         for copy in self._mirrors:
             copy.body_received(data)
 
-    def first_bytes(self) -> bytes:
+    def first_pieces(self) -> Sequence[Piece]:
         """Head and body as far as it is there, for a connection that takes the exchange over."""
         if self._watched and self.request_complete:
             self._arm_try()
         if not self.unsent and self._kept is None:
-            return self.head()
-        earlier = b"" if self._kept is None else b"".join(self._kept)
-        data = b"".join((self.head(), earlier, self.take_body()))
+            return (self.head(),)
+        earlier = self._kept or ()
+        pieces = [self.head(), *earlier, *self.take_body()]
         if self._paused:
             self._paused = False
             self.connection.resumeProducing()
-        return data
+        return pieces
 
     def send_body(self) -> None:
         """Pass on what has come of the body, or wait for a connection with no more than a buffer of it."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from twisted.python.failure import Failure
 
 from meshproxy import selection
+from meshproxy.http.bodies import Piece, framed
 from meshproxy.http.headeroperations import Field
-from meshproxy.http.request import framed
 from meshproxy.http.retrying import NEVER
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Mirrored:
 
     # The exchange's events
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: Piece) -> None:
         """A piece of the request's body."""
         if self.done:
             return
@@ -152,14 +152,14 @@ class Mirrored:
 
     # The upstream connection's questions and events
 
-    def first_bytes(self) -> bytes:
+    def first_pieces(self) -> Sequence[Piece]:
         """See ``carried.Carried``."""
-        return self._head + self.take_body()
+        return [self._head, *self.take_body()]
 
-    def take_body(self) -> bytes:
+    def take_body(self) -> Sequence[Piece]:
         """See ``carried.Carried``."""
-        unsent, self._unsent, self._unsent_size = self._unsent, [], 0
-        return framed(unsent) if self._chunked else b"".join(unsent)
+        pieces, self._unsent, self._unsent_size = self._unsent, [], 0
+        return [framed(pieces)] if self._chunked and pieces else pieces
 
     def begin_response(self) -> None:
         """See ``carried.Carried``."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from zope.interface import implementer
 
+from meshproxy.http.bodies import Piece, framed, size_of
 from meshproxy.http.fields import Shapes
 from meshproxy.http.headeroperations import Field, HeaderChanges, values_in, without
 from meshproxy.http.requesthead import Refused, trusted_address
@@ -149,7 +150,7 @@ class Request:
     _added = b""  # lines in front of the last field, these among them
     _changed = False
     _other_headers = _OTHER_HEADERS
-    _kept: list[bytes] | None = None
+    _kept: list[Piece] | None = None
     _kept_size = _unsent_size = 0
     _repeatable = True
 
@@ -165,7 +166,7 @@ class Request:
         self.values = head.values
         self.started_at = head.started_at
         self.begun_at = _monotonic()
-        self.unsent: list[bytes] = []
+        self.unsent: list[Piece] = []
         self.keep_alive = head.keep_alive
         if head.forwarded_for:
             self.received_for = head.forwarded_for
@@ -323,23 +324,24 @@ class Request:
 
     # The body
 
-    def take_body(self) -> bytes:
+    def take_body(self) -> list[Piece]:
         """What has come of the body and was not taken yet, in the framing for the endpoint."""
-        unsent, self.unsent, self._unsent_size = self.unsent, [], 0
-        data = framed(unsent) if self.chunked else b"".join(unsent)
-        if data and self._repeatable:
-            self._keep(data)
-        return data
+        pieces, self.unsent, self._unsent_size = self.unsent, [], 0
+        if self.chunked and pieces:
+            pieces = [framed(pieces)]
+        if pieces and self._repeatable:
+            self._keep(pieces)
+        return pieces
 
-    def _keep(self, data: bytes) -> None:
-        self._kept_size += len(data)
+    def _keep(self, pieces: Sequence[Piece]) -> None:
+        self._kept_size += size_of(pieces)
         if self._kept_size > self._most_kept():
             self.forget_body()
         elif self._kept is None:
-            self._kept = [data]
+            self._kept = [*pieces]
             self.special = True
         else:
-            self._kept.append(data)
+            self._kept += pieces
 
     def forget_body(self) -> None:
         """Keep no more of the body: it is not sent again."""
@@ -354,8 +356,3 @@ class Request:
 def upgrade_lines(protocol: bytes) -> bytes:
     """What a head has that asks for another protocol, or agrees to it."""
     return b"connection: Upgrade\r\nupgrade: %b\r\n" % protocol
-
-
-def framed(pieces: Sequence[bytes]) -> bytes:
-    """Pieces of a body as chunks; an empty one is the last."""
-    return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])

@@ -13,15 +13,16 @@ one that asks for another protocol; an offer of HTTP/2 is ignored.
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from meshproxy.http.bodies import LARGE_BODY, Piece
 from meshproxy.http.fields import Shapes, collector, size_of_fields
 from meshproxy.http.ignoredoffers import parser_behind_offer
 from meshproxy.http.knownheads import KnownRequest
 from meshproxy.http.names import REQUEST_MEANINGS, Meaning
-from meshproxy.http.readersettings import DEFAULT_SETTINGS, ReaderSettings
+from meshproxy.http.reading import DEFAULT_SETTINGS, ReaderSettings, Receiver
 from meshproxy.http.requesthead import (
     BAD_REQUEST,
     TOO_LARGE,
@@ -61,29 +62,14 @@ NO_FIELDS = SHAPES.fields(())
 _NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
 
 
-class Receiver(Protocol):
-    """Whom a reader tells. None of these may act on what it hears before ``feed`` returns."""
-
-    def head_received(self, reader: RequestReader) -> None:
-        """A head is complete."""
-
-    def body_received(self, data: bytes) -> None:
-        """A piece of the body of the request whose head came last."""
-
-    def request_completed(self) -> None:
-        """That request is complete."""
-
-    def upgrade_received(self, protocol: bytes, early: bytes) -> None:
-        """It asks for another protocol, and ``early`` came behind it. Nothing more may be fed."""
-
-
 class RequestReader:
     """See the head of this module.
 
     After ``head_received``: ``method``, ``authority``, ``path`` (normalised), ``query`` (with its ``?``), ``shape``
     and ``values`` (the fields to pass on), ``chunked``, ``length`` (None without content-length),
     ``keep_alive``, ``http10``, ``expects_continue``, ``forwarded_for`` and ``forwarded_proto`` as received (the
-    latter two are not among ``values``), ``started_at`` (Unix time of the first byte).
+    latter two are not among ``values``), ``started_at`` (Unix time of the first byte). ``body_left``: how much of a
+    large body is to come.
     """
 
     def __init__(self, receiver: Receiver, settings: ReaderSettings = DEFAULT_SETTINGS) -> None:
@@ -95,7 +81,7 @@ class RequestReader:
         self._parser: Any = None  # until a head comes that is not known
         self._in_head = self._in_body = self._trim = self._behind = False
         self._last = False  # nothing follows the request that was read
-        self._head_size = self._idle_size = 0
+        self._head_size = self._idle_size = self.body_left = 0
         self.chunked = self.http10 = False
         self.started_at = 0.0
         self.length: int | None = None
@@ -115,8 +101,16 @@ class RequestReader:
         """Break the cycle of references between parser and reader."""
         self._parser = None
 
-    def feed(self, data: bytes) -> None:
-        """Read ``data``. Raises ``Refused``; then nothing more may be fed."""
+    def feed(self, data: Piece) -> None:
+        """Read ``data``. Raises ``Refused``; then nothing more may be fed.
+
+        It may be a view of something larger where it is no more than what is left of a large body.
+        """
+        if self.body_left:
+            data = self._stream(data)
+            if not data:
+                return
+        assert isinstance(data, bytes)
         if self._in_head or self._in_body:
             self._parse(data)
             return
@@ -151,6 +145,17 @@ class RequestReader:
         self._last = not self.keep_alive
         self._receiver.head_received(self)
         self._receiver.request_completed()
+
+    def _stream(self, data: Piece) -> Piece:
+        """Tell more of a large body; what is behind it is returned."""
+        left = self.body_left
+        behind, data = data[left:], data[:left]
+        self.body_left = left - len(data)
+        self._receiver.body_received(data)
+        if not self.body_left:
+            self._parser = None  # it still waits for the body
+            self.on_message_complete()
+        return behind
 
     def _is_plain(self) -> bool:
         """Whether all that was read is one request, in HTTP/1.1, which ended with its head and asked for nothing."""
@@ -285,6 +290,8 @@ class RequestReader:
             self._drop_hop_by_hop(connection or b"")
         self._in_body = True
         self._idle_size = 0
+        if self.length is not None and self.length >= LARGE_BODY and self._upgrade is None:
+            self.body_left = self.length
         self._receiver.head_received(self)
         # Where trailers go, and are forgotten.
         self._names.clear()
@@ -292,6 +299,8 @@ class RequestReader:
 
     def on_body(self, body: bytes) -> None:
         self._idle_size = _BODY_CAME
+        if self.body_left:
+            self.body_left -= len(body)
         self._receiver.body_received(body)
 
     def on_message_complete(self) -> None:

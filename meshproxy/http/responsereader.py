@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshproxy.http import grpcstatus
+from meshproxy.http.bodies import LARGE_BODY
 from meshproxy.http.carried import Carried
 from meshproxy.http.fields import Shape, Values, size_of_fields
 from meshproxy.http.knownheads import KnownResponse
@@ -64,6 +65,7 @@ class ResponseReader:
     _complete: bool
     _surplus: bool
     _until_close: bool
+    _body_left: int
     _has_length: bool
     _chunked: bool
     _has_date: bool
@@ -135,10 +137,12 @@ class ResponseReader:
         ):
             raise Unwanted("a head larger than it may be")
         has_connection = rate_limited = False
+        length = 0
         grpc_status = None
         for at, meaning in shape.special:
             if meaning == _CONTENT_LENGTH:
                 self._has_length = True
+                length = int(values[at])
             elif meaning == _DATE:
                 self._has_date = True
             elif meaning == _CONNECTION:
@@ -200,6 +204,8 @@ class ResponseReader:
             self._out.append(edited_head(first, fields, added, self._gateway.dates.at(time.time())))
         else:
             self._out.append(shape.template % (first, *kept, b"".join(added), service))
+        if self._has_length and not bodiless and length >= LARGE_BODY:
+            self._body_left = length
         if is_head:
             # llhttp cannot know and would wait for a body. A new parser takes over for the next response.
             self._complete = True
@@ -228,6 +234,8 @@ class ResponseReader:
             self._surplus = True
             return
         exchange.bytes_sent += len(body)
+        if self._body_left:
+            self._body_left -= len(body)
         if exchange.chunked_response:
             self._out += (b"%x\r\n" % len(body), body, b"\r\n")
         else:

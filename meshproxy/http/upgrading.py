@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import values_in, without
 from meshproxy.http.request import upgrade_lines
 from meshproxy.http.responsehead import SHAPES, edited_head
@@ -38,6 +39,7 @@ class Upgrade:
     # To who asks a reader: there is no further request.
     in_head = in_body = False
     length: int | None = None
+    body_left = 0
     started_at = 0.0
 
     def __init__(self, exchange: Exchange, protocol: bytes, early: bytes) -> None:
@@ -50,7 +52,7 @@ class Upgrade:
 
     # In the place of the request reader
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: Piece) -> None:
         """Keep what the client says before the endpoint has agreed, and read no more."""
         self._early += data
         self._exchange.connection.pauseProducing()

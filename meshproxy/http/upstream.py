@@ -55,7 +55,7 @@ class Upstream(ResponseReader, Protocol):
         self._keep_alive = self._complete = self._surplus = self._until_close = False
         self._in_head = self._silent = True
         self._streaming = self._uploading = self._held_back = False
-        self._head_size = self._interim = 0
+        self._head_size = self._interim = self._body_left = 0
 
     # The transport's events
 
@@ -85,6 +85,9 @@ class Upstream(ResponseReader, Protocol):
             return
         self._silent = False
         head = b""
+        if self._body_left:
+            self._stream(exchange, data)
+            return
         if self._in_head:
             if not self._head_size and not exchange.special:
                 end = data.find(b"\r\n\r\n") + 4
@@ -135,6 +138,21 @@ class Upstream(ResponseReader, Protocol):
         elif exchange.response_begun:
             self._streaming = True
 
+    def _stream(self, exchange: Carried, data: bytes) -> None:
+        """Pass on more of a large body, of which ``_body_left`` bytes are to come."""
+        left = self._body_left - len(data)
+        if left < 0:
+            data, self._surplus = data[:left], True
+        exchange.bytes_sent += len(data)
+        exchange.connection.transport.write(data)
+        if left > 0:
+            self._body_left = left
+            return
+        self._body_left = 0
+        self._complete = True
+        self._parser = HttpResponseParser(self)  # the old one still waits for the body
+        self._finish(exchange)
+
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The endpoint closed, or we did."""
         self._gateway.counters.upstream_connections_active -= 1
@@ -178,14 +196,18 @@ class Upstream(ResponseReader, Protocol):
         self._complete = self._streaming = False
         self._silent = self._in_head = True
         self._head_size = self._interim = 0
-        self.transport.write(exchange.first_bytes())
+        pieces = exchange.first_pieces()
+        if len(pieces) == 1:
+            self.transport.write(pieces[0])
+        else:
+            self.transport.writeSequence(pieces)
         if not exchange.request_complete:
             self._uploading = True
             self.transport.registerProducer(exchange.connection, True)
 
     def send_body(self, exchange: Carried) -> None:
         """Send what has come of the request's body since."""
-        self.transport.write(exchange.take_body())
+        self.transport.writeSequence(exchange.take_body())
         if exchange.request_complete:
             self._uploading = False
             self.transport.unregisterProducer()

@@ -9,6 +9,7 @@ Read sizes grow with the transfer: a connection that fills its read buffer gets 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from socket import IPPROTO_TCP, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from typing import Any
 
@@ -21,6 +22,7 @@ from meshproxy.policies import Keepalive
 
 _SMALL_READ = 64 * 1024
 _LARGE_READ = 1024 * 1024
+_MOST_PIECES = 64
 
 
 class _Lean:
@@ -37,9 +39,16 @@ class _Lean:
     socket: Any
     connected: int
     protocol: IProtocol
-    dataBuffer: bytes
+    dataBuffer: bytes | memoryview
     bufferSize: int
+    offset: int
+    TLS: bool
+    startWriting: Callable[[], None]
+    _writeDisconnected: bool
+    _maybePauseProducer: Callable[[], None]
+    _tempDataBuffer: list[bytes | memoryview]
     _tempDataLen: int
+    SEND_LIMIT = 1024 * 1024
 
     _read_size = _first_read = _SMALL_READ
     _largest_read = _LARGE_READ
@@ -70,7 +79,7 @@ class _Lean:
         self._largest_read = size
         self._first_read = self._read_size = min(_SMALL_READ, size)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send ``data``, or as much as the socket takes now and the rest when it can."""
         if not self._tempDataLen and not self.dataBuffer and self.connected:
             try:
@@ -81,8 +90,53 @@ class _Lean:
             if sent == len(data):
                 return
             if sent:
-                data = data[sent:]
-        super().write(data)  # type: ignore[misc]
+                data = memoryview(data)[sent:]
+        self._keep(data)
+
+    def writeSequence(self, iovec: Sequence[bytes | memoryview]) -> None:
+        """``write`` of all pieces at once, none of which is copied if the socket takes it."""
+        if not self._tempDataLen and not self.dataBuffer and self.connected and 0 < len(iovec) <= _MOST_PIECES:
+            try:
+                sent = self.socket.sendmsg(iovec)
+            except OSError:
+                sent = 0
+            for piece in iovec:
+                size = len(piece)
+                if sent < size:
+                    self._keep(memoryview(piece)[sent:] if sent else piece)
+                sent = max(0, sent - size)
+        else:
+            for piece in iovec:
+                self._keep(piece)
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        """Send it when the socket can take it. As Twisted's ``write``, but for a piece of something larger, too."""
+        if self.TLS:
+            super().write(bytes(data))  # type: ignore[misc]
+        elif data and self.connected and not self._writeDisconnected:
+            self._tempDataBuffer.append(data)
+            self._tempDataLen += len(data)
+            self._maybePauseProducer()
+            self.startWriting()
+
+    def doWrite(self) -> Any:
+        """Send what is kept. Twisted copies it together first; a single piece, or the rest of one, is sent as it is."""
+        if not self.dataBuffer and len(self._tempDataBuffer) == 1:
+            self.dataBuffer, self.offset = self._tempDataBuffer.pop(), 0
+            self._tempDataLen = 0
+        if self.dataBuffer and not self._tempDataLen:
+            sent = self.writeSomeData(memoryview(self.dataBuffer)[self.offset :])
+            if isinstance(sent, Exception):
+                return sent
+            self.offset += sent
+            if self.offset < len(self.dataBuffer):
+                return None
+            self.dataBuffer, self.offset = b"", 0
+        return super().doWrite()  # type: ignore[misc]
+
+    def writeSomeData(self, data: bytes | memoryview) -> Any:
+        """As ``tcp.Connection``, without a system call for nothing."""
+        return super().writeSomeData(data) if data else 0  # type: ignore[misc]
 
     def loseConnection(self) -> None:
         """Close when all was sent; where it was, at the end of this round of the reactor."""
@@ -104,10 +158,6 @@ class _Lean:
         """As ``IConsumer``."""
         self.__dict__.pop("write", None)
         super().unregisterProducer()  # type: ignore[misc]
-
-    def writeSequence(self, iovec: Any) -> None:
-        """``write`` of all pieces at once."""
-        self.write(b"".join(iovec))
 
 
 class LeanServer(_Lean, tcp.Server):  # type: ignore[misc]

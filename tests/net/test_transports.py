@@ -248,3 +248,40 @@ class Addresses(SynchronousTestCase):
             (UNIXAddress("/tmp/x"), b"", b""),
         ):
             self.assertEqual(address_text(address), (ip, both))
+
+
+class Sequences(SocketCase):
+    def test_in_order(self) -> None:
+        """Pieces of any size, views among them, arrive in order, whatever the socket takes at once."""
+        text = bytes(range(256)) * 20_000
+        pieces = [b"a" * 70_000, memoryview(text)[7:4_000_000], b"", b"tail"]
+        self.transport.writeSequence(pieces)
+        self.assertTrue(self.watched_for_writing)
+        self.transport.write(b"!")
+        self.transport.writeSequence([b"?", memoryview(text)[:1_000_000]])
+        expected = b"".join([*pieces, b"!?", text[:1_000_000]])
+        self.assertEqual(self.receive(len(expected)), expected)
+        self.assertFalse(self.watched_for_writing)
+
+    def test_many(self) -> None:
+        """More pieces than one call may take, and none at all."""
+        self.transport.writeSequence([])
+        pieces = [b"%d," % number for number in range(3000)]
+        self.transport.writeSequence(pieces)
+        self.assertEqual(self.receive(len(b"".join(pieces))), b"".join(pieces))
+
+    def test_producer(self) -> None:
+        """A producer is paused by what waits, and goes on when all of it was sent."""
+        producer = Producing()
+        self.transport.registerProducer(producer, True)
+        self.transport.writeSequence([b"x" * 5_000_000, b"y" * 5_000_000])
+        self.assertEqual(producer.asked[0], "pause")
+        self.assertEqual(set(self.receive(10_000_000)), set(b"xy"))
+        self.assertEqual(producer.asked[-1], "resume")
+
+    def test_nobody_there(self) -> None:
+        """To a connection that is gone nothing is kept."""
+        self.transport.connectionLost(Failure(CONNECTION_DONE))
+        self.transport.writeSequence([b"a", b"b"])
+        self.transport.write(b"c")
+        self.assertEqual(self.transport._tempDataLen, 0)

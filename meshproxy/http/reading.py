@@ -1,13 +1,33 @@
-"""What a gateway may say to the readers of its connections, and what holds where nobody says anything."""
+"""Whom the reader of a connection tells what it read, and by which settings it reads."""
 
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from meshproxy.http.bodies import Piece
 from meshproxy.http.knownheads import KnownHeads, KnownRequest
 from meshproxy.limits import Limits
 from meshproxy.paths import Normalizer, normalize_path
+
+if TYPE_CHECKING:
+    from meshproxy.http.requestreader import RequestReader
+
+
+class Receiver(Protocol):
+    """Whom a reader tells. None of these may act on what it hears before ``feed`` returns."""
+
+    def head_received(self, reader: RequestReader) -> None:
+        """A head is complete."""
+
+    def body_received(self, data: Piece) -> None:
+        """A piece of the body of the request whose head came last."""
+
+    def request_completed(self) -> None:
+        """That request is complete."""
+
+    def upgrade_received(self, protocol: bytes, early: bytes) -> None:
+        """It asks for another protocol, and ``early`` came behind it. Nothing more may be fed."""
 
 
 class ReaderSettings(Protocol):
