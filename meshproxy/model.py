@@ -64,7 +64,8 @@ class Endpoint:
 
     ``address`` is an IP in canonical text (IPv6 without brackets), or the path of a UNIX socket, or ``@name`` of an
     abstract one, both with port 0. ``labels`` are sorted pairs, ``weight`` is at least 1, ``locality`` is
-    ``region/zone/subzone`` or empty.
+    ``region/zone/subzone`` or empty. ``hostname`` is the name behind the address where there is one. ``hash_key`` is
+    what a policy has rings and sessions know it by instead of ``key``.
     """
 
     address: str
@@ -72,10 +73,17 @@ class Endpoint:
     weight: int = 1
     labels: tuple[tuple[str, str], ...] = ()
     locality: str = ""
+    hostname: str = field(default="", eq=False)
+    hash_key: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What the endpoint has its place on a ring or in a table by."""
+        return self.hash_key or self.key
 
     @property
     def key(self) -> str:
-        """What identifies the endpoint on a ring and in run-time state.
+        """What identifies the endpoint in run-time state.
 
         ``ip:port``, IPv6 as ``[ip]:port``; of a UNIX socket its path or name.
         """

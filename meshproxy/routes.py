@@ -209,8 +209,9 @@ class Forward:
     """Send the request to one of the destinations.
 
     ``destinations`` has at least one entry; with several, each has a weight above 0 and is drawn at random by weight.
-    ``key_origins`` has one entry for each of ``hash_policy``. ``timeout`` spans all tries; None: no limit. ``retries``
-    None: a single try.
+    ``key_origins`` has one entry for each of ``hash_policy``. ``keyless_status``: where a hash decides, the answer to
+    requests in which no key is found; None: they go to random endpoints. ``timeout`` spans all tries; None: no limit.
+    ``retries`` None: a single try.
     """
 
     destinations: tuple[WeightedDestination, ...]
@@ -220,6 +221,7 @@ class Forward:
     mirrors: tuple[Mirror, ...] = ()
     cors: CorsPolicy | None = None
     key_origins: tuple[KeyOrigin, ...] = ()
+    keyless_status: int | None = None
 
 
 @frozen

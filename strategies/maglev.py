@@ -95,7 +95,7 @@ class Maglev:
     uses_hash = True
 
     def __init__(self, hosts: Sequence[tuple[Endpoint, float]], size: int) -> None:
-        owners = build_table([(endpoint.key, share) for endpoint, share in hosts], size)
+        owners = build_table([(endpoint.identity, share) for endpoint, share in hosts], size)
         self._endpoints = [endpoint for endpoint, _ in hosts]
         counts = [0] * len(hosts)
         for owner in owners:

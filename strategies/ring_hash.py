@@ -97,7 +97,7 @@ class RingHash:
 
     def __init__(self, hosts: Sequence[tuple[Endpoint, float]], settings: RingHashBuilder) -> None:
         ring = build_ring(
-            [(endpoint.key, share) for endpoint, share in hosts],
+            [(endpoint.identity, share) for endpoint, share in hosts],
             settings.minimum_size,
             settings.maximum_size,
             settings.function,

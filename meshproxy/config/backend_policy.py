@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import fields, frozen
 
 from meshproxy.config import checks, consistent_hash
+from meshproxy.config.balancing import Strategies
 from meshproxy.config.consistent_hash import HashSetting
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
@@ -54,7 +55,7 @@ class BackendPolicy:
         return self.subset in ("", subset) and self.port in (None, port)
 
 
-def decode(document: Document, cluster_domain: str, findings: Findings) -> BackendPolicy | None:
+def decode(document: Document, cluster_domain: str, findings: Findings, strategies: Strategies) -> BackendPolicy | None:
     """The policy, without the blocks that are wrong; None if it is unclear what it is for."""
     metadata = document.metadata
     if document.spec is None:
@@ -69,7 +70,7 @@ def decode(document: Document, cluster_domain: str, findings: Findings) -> Backe
         names = ", ".join(BLOCKS)
         findings.warning(document.spec.location, f"{metadata} has no effect: it has no block", f"one of {names}")
     hashing = spec.get("consistentHash")
-    blocks = Blocks(None if hashing is None else consistent_hash.decode(hashing, findings))
+    blocks = Blocks(None if hashing is None else consistent_hash.decode(hashing, findings, strategies))
     if host is None or (subset is None and "subset" in spec) or (port is None and "port" in spec):
         return None
     completed = complete_host(host, metadata.namespace, cluster_domain)

@@ -6,14 +6,16 @@ its share of requests is answered 503.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
-from attrs import evolve, frozen
-from zope.interface import Interface
+from attrs import asdict, evolve, field, frozen
 
 from meshproxy.availability import AvailableBuilder
 from meshproxy.config.backend_policies import BackendPolicies
 from meshproxy.config.backend_policy import Blocks
+from meshproxy.config.balancers import Balancers, equal
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.connection_pool import PoolBlock
 from meshproxy.config.decoding import not_served
@@ -21,13 +23,14 @@ from meshproxy.config.destination_rule import Policy, Subset
 from meshproxy.config.destinations import Destination
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
-from meshproxy.config.locality import LocalitySetting, localities, warn_of_no_effect
+from meshproxy.config.hash_keys import KeySetting
+from meshproxy.config.locality import localities, warn_of_left_out, warn_of_no_effect
 from meshproxy.config.outliers import OutlierSetting
 from meshproxy.config.rules import MergedRule, Rules
 from meshproxy.config.service_entry import Resolution
 from meshproxy.config.services import Service, Services
 from meshproxy.config.syntax import canonical_ip
-from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
+from meshproxy.interfaces import ILoadBalancerBuilder
 from meshproxy.localities import arranged
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity
 from meshproxy.policies import ConnectionPool, OutlierDetection
@@ -39,10 +42,28 @@ _ENDPOINT_KINDS = frozenset({"Service", "ServiceEntry", "WorkloadEntry", "Endpoi
 
 @frozen(eq=False)
 class Resolved:
-    """A destination as a route needs it. ``key`` is the consistentHash whose hash key the route takes over."""
+    """A destination as a route needs it.
+
+    ``key`` is the consistentHash whose hash key the route takes over. ``blocks`` are those of backend policies for it.
+    """
 
     cluster: str
-    key: Balancing | None
+    key: Balancing | None = None
+    blocks: Blocks = field(factory=Blocks)
+
+    @property
+    def policy_keys(self) -> KeySetting | None:
+        """What backend policies say of keys."""
+        return None if self.blocks.consistent_hash is None else self.blocks.consistent_hash.keys
+
+
+class _Found(NamedTuple):
+    """Of what a cluster is to be made."""
+
+    service: Service
+    port: int
+    rule: MergedRule | None
+    subset: Subset | None
 
 
 @frozen(eq=False)
@@ -90,31 +111,28 @@ class Clusters:
         self._proxy = proxy
         self._previous = previous
         self._owners: dict[str, Service] = {}
-        # Balancers are shared among clusters of equal endpoints; a large table is then built once.
-        self._tables: dict[tuple[Endpoint, ...], list[tuple[object, ILoadBalancer]]] = {}
+        self._balancers = Balancers(strategies)
 
     def resolve(self, destination: Destination, namespace: str, gateway_port: int) -> Resolved:
         """The cluster and hash key for a destination of a virtual service in ``namespace``."""
         self.resolved.add(destination)
         resolved, found = self._look_up(destination, namespace, gateway_port)
         if found is not None:
-            self._make(resolved.cluster, destination, *found)
+            self._make(resolved, destination, found)
         return resolved
 
     def check(self, destination: Destination, namespace: str, gateway_port: int) -> None:
         """Only report what a destination lacks."""
         self._look_up(destination, namespace, gateway_port)
 
-    def _look_up(
-        self, destination: Destination, namespace: str, gateway_port: int
-    ) -> tuple[Resolved, tuple[Service, int, MergedRule | None, Subset | None] | None]:
+    def _look_up(self, destination: Destination, namespace: str, gateway_port: int) -> tuple[Resolved, _Found | None]:
         """What a destination comes to, and of what its cluster is to be made, None where something is missing."""
         host = destination.host
         service = self._services.find(host, namespace)
         if service is None:
             self._warn_of_unknown_host(destination, host)
             port = gateway_port if destination.port is None else destination.port
-            return Resolved(_name(port, destination.subset, host), None), None
+            return Resolved(_name(port, destination.subset, host)), None
         rule = self._rules.find(host, service.namespace)
         subset = None if rule is None else rule.subsets.get(destination.subset)
         # By the host that is written, also where it is an alias; so does Istio.
@@ -129,12 +147,12 @@ class Clusters:
             service = real
             rule = self._rules.find(service.host, service.namespace)
             subset = None if rule is None else rule.subsets.get(destination.subset)
-        exists = self._exists(destination, service, port, rule, subset)
-        return Resolved(name, key), ((service, port, rule, subset) if exists else None)
+        found = _Found(service, port, rule, subset)
+        blocks = self._policies.blocks(service.host, service.namespace, port, destination.subset)
+        return Resolved(name, key, blocks), (found if self._exists(destination, found) else None)
 
-    def _exists(
-        self, destination: Destination, service: Service, port: int, rule: MergedRule | None, subset: Subset | None
-    ) -> bool:
+    def _exists(self, destination: Destination, found: _Found) -> bool:
+        service, port, rule, subset = found
         exists = True
         if port not in service.ports:
             exists = False
@@ -171,13 +189,12 @@ class Clusters:
 
     def _make(
         self,
-        name: str,
+        resolved: Resolved,
         destination: Destination,
-        service: Service,
-        port: int,
-        rule: MergedRule | None,
-        subset: Subset | None,
+        found: _Found,
     ) -> None:
+        name, blocks = resolved.cluster, resolved.blocks
+        service, port, rule, subset = found
         owner = self._owners.setdefault(name, service)
         if owner is not service:
             message = f"{service.host} is taken from {owner.metadata}, which another VirtualService uses already"
@@ -194,6 +211,9 @@ class Clusters:
             message = f"port {port} of {service.host} is {protocol}, but requests are sent there as plain HTTP"
             self._findings.warning(service.ports[port].location, message, "as Istio does without trafficPolicy.tls")
         endpoints = self._endpoints(destination, service, port, subset)
+        if blocks.consistent_hash is not None:
+            spread = service.resolution is Resolution.DNS
+            endpoints = blocks.consistent_hash.identified(endpoints, service.host, spread, self._findings)
         if not endpoints and service.resolution.by_name:
             return  # Istio makes no cluster of names without a name
         policy = Policy() if rule is None else rule.effective(port, subset)
@@ -202,7 +222,6 @@ class Clusters:
             return
         self.origins[name] = _origin(balancing, rule, port, subset)
         block = policy.connection_pool or PoolBlock()
-        blocks = self._policies.blocks(service.host, service.namespace, port, destination.subset)
         timeout = block.connect_timeout
         cluster = _Wanted(
             endpoints,
@@ -226,6 +245,7 @@ class Clusters:
         builder, hashing = balancing.builder, blocks.consistent_hash
         if hashing is not None:
             builder = hashing.bounded(balancing, service.host, self._findings)
+            hashing.warn_of_unused_keys(balancing, service.host, self._findings)
         setting = balancing.locality
         if setting is None and outliers is None:
             return builder
@@ -234,21 +254,12 @@ class Clusters:
             warn_of_no_effect(setting, self._proxy, self._findings)
         used = [it for groups in arranged(endpoints, policy) for group in groups for it in group.endpoints]
         if setting is not None:
-            self._warn_of_left_out(service, endpoints, used, setting)
+            warn_of_left_out(setting, endpoints, used, service.host, self._findings)
         if outliers is not None:
             if not service.resolution.by_name:
                 outliers.warn_of_never(len(used), service.host, self._findings)
             return AvailableBuilder(builder, policy, outliers.detection.min_health_percent)
         return AvailableBuilder(builder, policy) if policy.weighted else builder
-
-    def _warn_of_left_out(
-        self, service: Service, endpoints: Sequence[Endpoint], used: Sequence[Endpoint], setting: LocalitySetting
-    ) -> None:
-        lost = sorted({endpoint.locality for endpoint in endpoints} - {endpoint.locality for endpoint in used})
-        if lost:
-            names = ", ".join(name or "no locality" for name in lost)
-            message = f"endpoints of {service.host} in {names} get no requests, since distribute does not name it"
-            self._findings.warning(setting.location, message)
 
     def _endpoints(
         self, destination: Destination, service: Service, port: int, subset: Subset | None
@@ -279,40 +290,34 @@ class Clusters:
         targets = endpoints if wanted.resolution.by_name and any(map(_is_name, endpoints)) else ()
         if targets:
             endpoints = ()  # they come at run time
+        made = partial(
+            Cluster,
+            name,
+            endpoints,
+            builder,
+            connect_timeout=wanted.connect_timeout,
+            targets=targets,
+            logical=logical,
+            outliers=wanted.outliers,
+            warmup=wanted.balancing.warmup,
+            pool=wanted.pool,
+        )
         old = self._previous.get(name)
         balancer = None
-        if old is not None and old.endpoints == endpoints and _equal(old.builder, builder):
-            same = (old.connect_timeout, old.targets, old.logical, old.outliers, old.warmup, old.pool)
-            wants = (wanted.connect_timeout, targets, logical, wanted.outliers, wanted.balancing.warmup, wanted.pool)
-            if same == wants:
+        if old is not None and old.endpoints == endpoints and equal(old.builder, builder):
+            balancer = old.balancer
+            if _settings(old) == _settings(made(balancer=balancer)):
                 self.clusters[name] = old
                 return
-            balancer = old.balancer
         if balancer is None:
-            balancer = self._balancer(endpoints, wanted)
+            balancer = self._balancers.balancer(wanted.balancing, builder, endpoints)
         if balancer is not None:
-            self.clusters[name] = Cluster(
-                name,
-                endpoints,
-                builder,
-                balancer,
-                wanted.connect_timeout,
-                targets,
-                logical,
-                outliers=wanted.outliers,
-                warmup=wanted.balancing.warmup,
-                pool=wanted.pool,
-            )
+            self.clusters[name] = made(balancer=balancer)
 
-    def _balancer(self, endpoints: tuple[Endpoint, ...], wanted: _Wanted) -> ILoadBalancer | None:
-        tables = self._tables.setdefault(endpoints, [])
-        for builder, table in tables:
-            if _equal(builder, wanted.builder):
-                return table
-        balancer = self._strategies.build(wanted.balancing, wanted.builder, endpoints)
-        if balancer is not None and _may_be_shared(balancer):
-            tables.append((wanted.builder, balancer))
-        return balancer
+
+def _settings(cluster: Cluster) -> dict[str, Any]:
+    """All that makes a cluster the same as another one, but for its builder, which only ``equal`` can compare."""
+    return asdict(cluster, recurse=False, filter=lambda attribute, _: attribute.name != "builder")
 
 
 def _is_name(endpoint: Endpoint) -> bool:
@@ -325,19 +330,6 @@ def _origin(balancing: Balancing, rule: MergedRule | None, port: int, subset: Su
         return PolicyOrigin(balancing.name)
     owners = " and ".join(str(part.metadata) for part in rule.rules)
     return PolicyOrigin(balancing.name, f"{level} of {owners}", balancing.location)
-
-
-def _equal(builder: object, other: object) -> bool:
-    try:
-        return bool(builder == other)
-    except Exception:  # noqa: BLE001 - a plugin may fail in any way; what cannot be compared is built anew
-        return False
-
-
-def _may_be_shared(balancer: ILoadBalancer) -> bool:
-    """True for a table that depends on nothing but its endpoints."""
-    stateful: tuple[type[Interface], ...] = (IContinues, IObservesLoad)
-    return balancer.uses_hash and not any(interface(balancer, None) is not None for interface in stateful)
 
 
 def _port(destination: Destination, service: Service, gateway_port: int) -> int:

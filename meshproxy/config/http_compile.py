@@ -9,18 +9,17 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from meshproxy.config.clusters import Clusters
+from meshproxy.config.hash_keys import KeyCollector, RouteKeys
 from meshproxy.config.header_operations import NO_HEADERS, Headers, combined
 from meshproxy.config.http_actions import RewriteSettings
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_policies import Retries
 from meshproxy.config.http_route import HttpRoute, RouteDestination
-from meshproxy.interfaces import IHashKey
 from meshproxy.routes import (
     DirectResponse,
     Fault,
     Forward,
     HeaderOperations,
-    KeyOrigin,
     Mirror,
     PathMatch,
     Redirect,
@@ -40,8 +39,7 @@ class _Targets:
 
     destinations: tuple[tuple[RouteDestination, str], ...]
     mirrors: tuple[Mirror, ...]
-    hash_policy: tuple[IHashKey, ...]
-    key_origins: tuple[KeyOrigin, ...]
+    keys: RouteKeys
     avoid_previous_hosts: bool
 
 
@@ -95,20 +93,20 @@ class RouteCompiler:
             single = len(http.destinations) == 1
             forward = self._forwards[key] = Forward(
                 tuple(_weighted(http, it, cluster, path, single) for it, cluster in targets.destinations),
-                targets.hash_policy,
+                tuple(it.key for it in targets.keys.keys),
                 retries,
                 http.timeout,
                 targets.mirrors,
                 http.cors,
-                targets.key_origins,
+                tuple(it.origin for it in targets.keys.keys),
+                targets.keys.reject_status,
             )
         return forward
 
     def _resolve(self, http: HttpRoute, namespace: str, port: int) -> _Targets:
         single = len(http.destinations) == 1
         destinations = []
-        hash_policy: list[IHashKey] = []
-        key_origins: list[KeyOrigin] = []
+        keys = KeyCollector()
         avoid_previous_hosts = True
         for entry in http.destinations:
             if not single and not entry.weight:
@@ -118,14 +116,12 @@ class RouteCompiler:
             if resolved.key is not None:
                 # Even a consistentHash without a key: it is the block that counts.
                 avoid_previous_hosts = not single
-                if resolved.key.hash_key is not None and resolved.key.key_origin is not None:
-                    hash_policy.append(resolved.key.hash_key)
-                    key_origins.append(resolved.key.key_origin)
+            keys.add(resolved.key, resolved.policy_keys)
         mirrors = tuple(
             Mirror(self._clusters.resolve(destination, namespace, port).cluster, share)
             for destination, share in http.mirrored()
         )
-        return _Targets(tuple(destinations), mirrors, tuple(hash_policy), tuple(key_origins), avoid_previous_hosts)
+        return _Targets(tuple(destinations), mirrors, keys.collected(), avoid_previous_hosts)
 
 
 def _weighted(

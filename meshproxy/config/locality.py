@@ -16,7 +16,7 @@ from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node
 from meshproxy.errors import Location, Severity
 from meshproxy.localities import ANY, TOPOLOGY, matches, parts
-from meshproxy.model import ProxyIdentity
+from meshproxy.model import Endpoint, ProxyIdentity
 from meshproxy.policies import Localities
 
 _LARGEST_SHARE = 2**32 - 1
@@ -156,3 +156,18 @@ def _failover(node: Node, findings: Findings) -> tuple[str, str]:
         if "/" in region or ANY in region:
             findings.error(fields.location_of(name), f"{fields.path_of(name)} must be a region, not {region!r}")
     return origin, target
+
+
+def warn_of_left_out(
+    setting: LocalitySetting,
+    endpoints: Sequence[Endpoint],
+    used: Sequence[Endpoint],
+    service: str,
+    findings: Findings,
+) -> None:
+    """Report the localities of a service's endpoints that are not used."""
+    lost = sorted({endpoint.locality for endpoint in endpoints} - {endpoint.locality for endpoint in used})
+    if lost:
+        names = ", ".join(name or "no locality" for name in lost)
+        message = f"endpoints of {service} in {names} get no requests, since distribute does not name it"
+        findings.warning(setting.location, message)

@@ -110,7 +110,7 @@ def decode(documents: Iterable[Node], cluster_domain: str, findings: Findings, s
             found.destination_rules, destination_rule.decode(it, cluster_domain, findings, strategies)
         ),
         "BackendPolicy": lambda it: _append(
-            found.backend_policies, backend_policy.decode(it, cluster_domain, findings)
+            found.backend_policies, backend_policy.decode(it, cluster_domain, findings, strategies)
         ),
         "ServiceEntry": lambda it: _append(found.service_entries, service_entry.decode(it, findings)),
         "WorkloadEntry": lambda it: _append(found.workloads, workload.decode(it, findings)),

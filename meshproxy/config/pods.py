@@ -37,11 +37,12 @@ class Pod:
 
 @frozen(eq=False)
 class PodAddress:
-    """A ready address; ``pod`` is None where no pod is named."""
+    """A ready address; ``pod`` is None where no pod is named. ``hostname`` is that of the pod, "" if unknown."""
 
     address: str
     location: Location
     pod: PodName | None
+    hostname: str = ""
 
 
 @frozen(eq=False)
@@ -59,7 +60,7 @@ class AddressGroup:
         for entry in self.addresses:
             pod = None if entry.pod is None else pods.get(entry.pod)
             labels = () if pod is None else tuple(sorted(pod.metadata.labels.items()))
-            yield Endpoint(entry.address, number, labels=labels), entry.location
+            yield Endpoint(entry.address, number, labels=labels, hostname=entry.hostname), entry.location
 
 
 @frozen(eq=False)
@@ -137,7 +138,8 @@ def _ready_addresses(node: Node, namespace: str) -> list[PodAddress]:
     if addresses is None:
         node.fail(f"{node.path}.addresses is required")
     pod = _pod(node, namespace)
-    found = [PodAddress(_ip(entry), entry.location, pod) for entry in addresses.items()]
+    hostname = _hostname(node, pod)
+    found = [PodAddress(_ip(entry), entry.location, pod, hostname) for entry in addresses.items()]
     conditions = node.get("conditions")
     if conditions is not None:
         ready, terminating = conditions.get("ready"), conditions.get("terminating")
@@ -150,7 +152,16 @@ def _address(node: Node, namespace: str) -> PodAddress:
     address = node.get("ip")
     if address is None:
         node.fail(f"{node.path}.ip is required")
-    return PodAddress(_ip(address), address.location, _pod(node, namespace))
+    pod = _pod(node, namespace)
+    return PodAddress(_ip(address), address.location, pod, _hostname(node, pod))
+
+
+def _hostname(node: Node, pod: PodName | None) -> str:
+    """The name that the pod itself has: that of a stateful set's pod is always the same."""
+    hostname = node.get("hostname")
+    if hostname is not None:
+        return hostname.string()
+    return "" if pod is None else pod[1]  # unless it says otherwise, it is called like the pod
 
 
 def _ip(node: Node) -> str:

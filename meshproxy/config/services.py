@@ -91,7 +91,7 @@ class _EntrySource:
         if port is None or self.resolution is Resolution.NONE:
             return
         if self.resolution.by_name and not self.entry.endpoints and self.entry.selector is None:
-            yield Endpoint(self.host, port.target), self.entry.location
+            yield Endpoint(self.host, port.target, hostname=self.host), self.entry.location
         for workload in self.workloads:
             if self.resolution.by_name or not workload.is_name:
                 yield workload.endpoint(port_name, port.target), workload.location

@@ -48,7 +48,8 @@ class Workload:
     def endpoint(self, port_name: str, target: int) -> Endpoint:
         """Where the service port of a name is served; ``target`` is its number where the workload names none."""
         port = 0 if self.is_unix else self.ports.get(port_name, target)
-        return Endpoint(self.address, port, self.weight, tuple(sorted(self.labels.items())), self.locality)
+        labels = tuple(sorted(self.labels.items()))
+        return Endpoint(self.address, port, self.weight, labels, self.locality, self.address if self.is_name else "")
 
 
 @frozen(eq=False)

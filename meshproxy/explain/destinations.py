@@ -69,6 +69,8 @@ def _chosen(
     if not state.cluster.endpoints:
         found_later = " that is known yet: names are looked up while serving" if state.cluster.targets else ""
         return evolve(explained, why=f"the cluster has no endpoint{found_later}; 503, flag UH")
+    if keys and key_hash is None and forward.keyless_status is not None:
+        return evolve(explained, why=f"no hash key was found in the request; {forward.keyless_status}")
     why = _why_drawn(balancer, keys)
     if key_hash is None or why:
         return evolve(explained, drawn=True, why=why, candidates=tuple(_candidates(state.cluster.endpoints)))

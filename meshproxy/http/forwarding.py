@@ -134,6 +134,9 @@ class ForwardedRequest(RetriedRequest):
                 key_hash, cookies = selection.evaluate(plan.hash_policy, self)
                 if cookies:
                     self.cookies = [*self.cookies, *cookies]
+                if key_hash is None and plan.keyless_status is not None:
+                    self.reply(plan.keyless_status, b"", b"", b"no_hash_key")
+                    return
             if key_hash is None:
                 key_hash = self.gateway.getrandbits(64)
             if self._tried is None and state.pick_with_load is None:

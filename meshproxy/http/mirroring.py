@@ -80,7 +80,12 @@ class Mirrored:
         self._deadline.arm(self)
         cluster, balancer, policy = state.cluster, state.balancer, exchange.plan.hash_policy
         try:
-            key_hash = selection.evaluate(policy, exchange)[0] if balancer.uses_hash and policy else None
+            key_hash = None
+            if balancer.uses_hash and policy:
+                key_hash = selection.evaluate(policy, exchange)[0]
+                if key_hash is None and exchange.plan.keyless_status is not None:
+                    self._drop()
+                    return
             if key_hash is None:
                 key_hash = self.gateway.getrandbits(64)
             endpoint = selection.choose(balancer, key_hash, (), state.active)

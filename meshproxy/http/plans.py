@@ -59,6 +59,7 @@ class Plan:
         "fault",
         "hash_policy",
         "keeps_response",
+        "keyless_status",
         "mirror_deadline",
         "mirrors",
         "name",
@@ -89,6 +90,7 @@ class Plan:
     def _forward(self, forward: Forward, plans: Plans) -> None:
         self.destinations: Sequence[WeightedDestination] = forward.destinations
         self.hash_policy: Sequence[IHashKey] = forward.hash_policy
+        self.keyless_status = forward.keyless_status
         self.cors = None if forward.cors is None else Cors(forward.cors)
         self.mirrors: Sequence[Mirror] = forward.mirrors
         self.mirror_deadline = plans.mirror_deadline(forward.timeout or MIRROR_SECONDS)

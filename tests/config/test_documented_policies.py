@@ -14,7 +14,7 @@ _PAGES = Path(__file__).parents[2] / "docs"
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _MESH = (
     GATEWAY,
-    SERVICE.replace("app.test", "shop.example"),
+    SERVICE.replace("app.test", "shop.example").replace("version: ", "app.example/replica: "),
     ROUTE.replace("app.test", "shop.example"),
     istio(
         "DestinationRule",

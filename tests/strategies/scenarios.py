@@ -28,6 +28,10 @@ class Host:
     weight: int = 1
     locality: str = ""
 
+    @property
+    def identity(self) -> str:
+        return self.key
+
 
 @implementer(IRequest)
 class FakeRequest:
