@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from meshproxy.errors import Diagnostic, Location
 from meshproxy.limits import Limits
-from meshproxy.policies import ConnectionPool, OutlierDetection, Warmup
+from meshproxy.policies import ConnectionPool, OutlierDetection, Persistence, Warmup
 from meshproxy.routes import Route
 
 if TYPE_CHECKING:  # interfaces.py names Endpoint; only annotations here need it back
@@ -104,7 +104,8 @@ class Cluster:
     ``logical``: there is one target, and the first address it has is the only endpoint.
 
     ``outliers``: endpoints that fail are ejected. ``warmup``: new ones get their share little by little.
-    ``pool``: how many connections and requests there may be, and how long a connection is used.
+    ``pool``: how many connections and requests there may be, and how long a connection is used. ``persistence``:
+    sessions stay at their endpoints.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Cluster:
     outliers: OutlierDetection | None = None
     warmup: Warmup | None = None
     pool: ConnectionPool = field(factory=ConnectionPool)
+    persistence: Persistence | None = None
 
 
 class RoutedRequest(Protocol):

@@ -1,11 +1,11 @@
-"""What a DestinationRule says about connections, the health of endpoints and where they are, as frozen values.
+"""What rules say about connections, sessions, the health of endpoints and where they are, as frozen values.
 
 Source of all defaults: what Istio makes of a rule that is silent, and Envoy of what Istio does not send.
 """
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen
@@ -101,3 +101,29 @@ class Localities:
     failover: tuple[tuple[str, str], ...] = ()
     labels: tuple[str, ...] = ()
     origin_labels: frozenset[tuple[str, str]] = frozenset()
+
+
+@frozen
+class SessionCookie:
+    """The cookie that keeps a session at its endpoint; ``max_age`` in seconds, None: as long as the browser runs."""
+
+    name: str
+    path: str = "/"
+    domain: str = ""
+    max_age: int | None = None
+    secure: bool = False
+    http_only: bool = True
+    same_site: str = ""
+    partitioned: bool = False
+
+
+@frozen
+class Persistence:
+    """Sessions stay at their endpoints by a cookie. The first of the ``secrets`` signs new ones, all are good for old.
+
+    ``scope``: a cookie means nothing anywhere else, whoever knows the secrets.
+    """
+
+    cookie: SessionCookie
+    scope: str
+    secrets: tuple[bytes, ...] = field(repr=False)

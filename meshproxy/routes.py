@@ -212,6 +212,9 @@ class Forward:
     ``key_origins`` has one entry for each of ``hash_policy``. ``keyless_status``: where a hash decides, the answer to
     requests in which no key is found; None: they go to random endpoints. ``timeout`` spans all tries; None: no limit.
     ``retries`` None: a single try.
+
+    ``sticky``: where a hash key is found, it decides among several destinations instead of a random number.
+    ``persistent``: of some destinations sessions may be at an endpoint already, which then decides.
     """
 
     destinations: tuple[WeightedDestination, ...]
@@ -222,6 +225,8 @@ class Forward:
     cors: CorsPolicy | None = None
     key_origins: tuple[KeyOrigin, ...] = ()
     keyless_status: int | None = None
+    sticky: bool = False
+    persistent: bool = False
 
 
 @frozen

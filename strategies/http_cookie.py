@@ -1,7 +1,6 @@
 """``httpCookie``: the session is what a cookie says; with a ``ttl`` the client gets one if it has none.
 
-Lookup: the first piece with the cookie's name decides, even if it is empty, which counts as absent. Spaces before a
-name go, all others stay, and one pair of double quotes around a value goes; nothing is decoded.
+Lookup is that of ``cookies``; a cookie that is empty counts as absent.
 
 Generation: the value is the hash of the connection's two socket addresses, so all requests of a connection get the same
 one, and its own hash is what a request that brings it back will have. Source: ``hash_policy.cc`` and ``utility.cc`` of
@@ -16,12 +15,11 @@ from datetime import timedelta
 from attrs import field, frozen
 from zope.interface import implementer
 
+from meshproxy.cookies import find_cookie
 from meshproxy.hashing import xxh64
 from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 from meshproxy.strategies.settings import name, text
 
-_SPACE = ord(" ")
-_SEMICOLON = ord(";")
 _QUOTE = b'"'
 
 
@@ -63,7 +61,8 @@ class CookieKey:
 
     def evaluate(self, request: IRequest) -> HashKey | None:
         """See ``IHashKey``."""
-        value = self.lookup(request.header_values(b"cookie"))
+        lines = request.header_values(b"cookie")
+        value = find_cookie(lines, self._found_by) if lines and self._found_by else None
         if value:
             return HashKey(xxh64(value))
         if self.ttl is None:
@@ -77,19 +76,7 @@ class CookieKey:
 
     def lookup(self, lines: Iterable[bytes]) -> bytes | None:
         """The cookie's value in the ``Cookie`` lines of a request; None if no line has it."""
-        found_by = self._found_by
-        for line in lines if found_by else ():
-            at = line.find(found_by)
-            while at >= 0:
-                before = at - 1
-                while before >= 0 and line[before] == _SPACE:
-                    before -= 1
-                if before < 0 or line[before] == _SEMICOLON:
-                    value = line[at + len(found_by) :].partition(b";")[0]
-                    quoted = len(value) > 1 and value.startswith(_QUOTE) and value.endswith(_QUOTE)
-                    return value[1:-1] if quoted else value
-                at = line.find(found_by, at + 1)
-        return None
+        return find_cookie(lines, self._found_by) if self._found_by else None
 
     def set_cookie(self, value: bytes) -> bytes:
         """The ``Set-Cookie`` value that gives a client this cookie."""

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from attrs import fields, frozen
 
-from meshproxy.config import checks, consistent_hash
+from meshproxy.config import checks, consistent_hash, persistence
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.consistent_hash import HashSetting
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.names import complete_host
+from meshproxy.config.persistence import Persisting
 from meshproxy.errors import Location
 
 _SCOPE = ("host", "subset", "port")
-_LATER = ("draining", "healthCheck", "persistence", "stickyWeights")
+_LATER = ("draining", "healthCheck")
+
+
+@frozen(eq=False)
+class Switch:
+    """A block that is ``true`` or ``false``."""
+
+    on: bool
+    location: Location
 
 
 @frozen(eq=False)
@@ -26,9 +35,16 @@ class Blocks:
     """The blocks of a policy, or those that hold for a cluster. None: not said. Each has its ``location``."""
 
     consistent_hash: HashSetting | None = None
+    persistence: Persisting | None = None
+    sticky_weights: Switch | None = None
+
+    @property
+    def is_sticky(self) -> bool:
+        """Whether the hash of a session's key decides among destinations with weights."""
+        return self.sticky_weights is not None and self.sticky_weights.on
 
 
-BLOCKS = {"consistentHash": "consistent_hash"}
+BLOCKS = {"consistentHash": "consistent_hash", "persistence": "persistence", "stickyWeights": "sticky_weights"}
 """The field of ``spec`` that each block stands in, and its attribute of ``Blocks``."""
 
 assert set(BLOCKS.values()) == {it.name for it in fields(Blocks)}
@@ -69,8 +85,12 @@ def decode(document: Document, cluster_domain: str, findings: Findings, strategi
     if len(spec) == sum(name in spec for name in _SCOPE) and document.spec.kind == "mapping":
         names = ", ".join(BLOCKS)
         findings.warning(document.spec.location, f"{metadata} has no effect: it has no block", f"one of {names}")
-    hashing = spec.get("consistentHash")
-    blocks = Blocks(None if hashing is None else consistent_hash.decode(hashing, findings, strategies))
+    hashing, persisting = spec.get("consistentHash"), spec.get("persistence")
+    blocks = Blocks(
+        None if hashing is None else consistent_hash.decode(hashing, findings, strategies),
+        None if persisting is None else persistence.decode(persisting, metadata.namespace, findings),
+        spec.read("stickyWeights", lambda node: Switch(node.boolean(), node.location)),
+    )
     if host is None or (subset is None and "subset" in spec) or (port is None and "port" in spec):
         return None
     completed = complete_host(host, metadata.namespace, cluster_domain)

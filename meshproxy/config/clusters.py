@@ -27,13 +27,14 @@ from meshproxy.config.hash_keys import KeySetting
 from meshproxy.config.locality import localities, warn_of_left_out, warn_of_no_effect
 from meshproxy.config.outliers import OutlierSetting
 from meshproxy.config.rules import MergedRule, Rules
+from meshproxy.config.secrets import Secrets
 from meshproxy.config.service_entry import Resolution
 from meshproxy.config.services import Service, Services
 from meshproxy.config.syntax import canonical_ip
 from meshproxy.interfaces import ILoadBalancerBuilder
 from meshproxy.localities import arranged
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity
-from meshproxy.policies import ConnectionPool, OutlierDetection
+from meshproxy.policies import ConnectionPool, OutlierDetection, Persistence
 
 _NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
 _ENCRYPTED = ("HTTPS", "TLS")
@@ -77,6 +78,7 @@ class _Wanted:
     connect_timeout: float
     outliers: OutlierDetection | None
     pool: ConnectionPool
+    persistence: Persistence | None
 
 
 class Clusters:
@@ -91,6 +93,7 @@ class Clusters:
         services: Services,
         rules: Rules,
         policies: BackendPolicies,
+        secrets: Secrets,
         strategies: Strategies,
         findings: Findings,
         broken: set[str],
@@ -104,6 +107,7 @@ class Clusters:
         self._services = services
         self._rules = rules
         self._policies = policies
+        self._secrets = secrets
         self._strategies = strategies
         self._findings = findings
         self._broken = broken
@@ -222,7 +226,7 @@ class Clusters:
             return
         self.origins[name] = _origin(balancing, rule, port, subset)
         block = policy.connection_pool or PoolBlock()
-        timeout = block.connect_timeout
+        timeout, keeping = block.connect_timeout, blocks.persistence
         cluster = _Wanted(
             endpoints,
             service.resolution,
@@ -231,6 +235,7 @@ class Clusters:
             self._connect_timeout if timeout is None else timeout,
             None if outliers is None else outliers.detection,
             evolve(block.pool, retry_budget=policy.retry_budget),
+            None if keeping is None else keeping.policy(service.host, self._secrets, self._findings),
         )
         self._add(name, cluster)
 
@@ -245,7 +250,7 @@ class Clusters:
         builder, hashing = balancing.builder, blocks.consistent_hash
         if hashing is not None:
             builder = hashing.bounded(balancing, service.host, self._findings)
-            hashing.warn_of_unused_keys(balancing, service.host, self._findings)
+            hashing.warn_of_unused_keys(balancing, blocks.is_sticky, service.host, self._findings)
         setting = balancing.locality
         if setting is None and outliers is None:
             return builder
@@ -301,6 +306,7 @@ class Clusters:
             outliers=wanted.outliers,
             warmup=wanted.balancing.warmup,
             pool=wanted.pool,
+            persistence=wanted.persistence,
         )
         old = self._previous.get(name)
         balancer = None

@@ -26,6 +26,7 @@ from meshproxy.config.findings import MOST, Findings, TooManyErrors, in_order
 from meshproxy.config.nodes import Node
 from meshproxy.config.objects import KINDS, Objects
 from meshproxy.config.rules import Rules
+from meshproxy.config.secrets import Secrets
 from meshproxy.config.servers import joined, selected
 from meshproxy.config.services import Services
 from meshproxy.config.sources import Sources, with_excerpts
@@ -92,7 +93,10 @@ def _compile(
     known = {} if previous is None else previous.clusters
     timeout = objects.mesh.connect_timeout
     policies = BackendPolicies(objects.backend_policies, identity)
-    clusters = Clusters(services, rules, policies, strategies, findings, objects.broken, timeout, identity, known)
+    secrets = Secrets(objects.secrets)
+    clusters = Clusters(
+        services, rules, policies, secrets, strategies, findings, objects.broken, timeout, identity, known
+    )
     tables = _tables(objects, clusters, identity, findings)
     warn_of_no_effect(Compiled(objects, services, rules, policies, clusters, tables, identity), findings)
     listeners = tuple(

@@ -49,10 +49,13 @@ class HashSetting:
         """The endpoints of a service under the names that rings and sessions know them by."""
         return endpoints if self.identity is None else self.identity.given(endpoints, service, spread, findings)
 
-    def warn_of_unused_keys(self, balancing: Balancing, service: str, findings: Findings) -> None:
-        """Report keys of a cluster whose endpoints are not chosen by hash, and fallbacks that no request comes to."""
+    def warn_of_unused_keys(self, balancing: Balancing, sticky: bool, service: str, findings: Findings) -> None:
+        """Report keys of a cluster whose endpoints are not chosen by hash, and fallbacks that no request comes to.
+
+        ``sticky``: destinations with weights are chosen by hash.
+        """
         setting = self.keys
-        if not balancing.consistent and (setting.keys or setting.fallback is not None):
+        if not balancing.consistent and not sticky and (setting.keys or setting.fallback is not None):
             what = "keys have" if setting.keys else "fallback has"
             message = f"{what} no effect: {service} is balanced by {balancing.name}"
             findings.warning(setting.location, message, _HINT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
+from meshproxy.config.backend_policy import Blocks
 from meshproxy.config.clusters import Clusters
 from meshproxy.config.hash_keys import KeyCollector, RouteKeys
 from meshproxy.config.header_operations import NO_HEADERS, Headers, combined
@@ -40,6 +41,8 @@ class _Targets:
     destinations: tuple[tuple[RouteDestination, str], ...]
     mirrors: tuple[Mirror, ...]
     keys: RouteKeys
+    sticky: bool
+    persistent: bool
     avoid_previous_hosts: bool
 
 
@@ -100,6 +103,8 @@ class RouteCompiler:
                 http.cors,
                 tuple(it.origin for it in targets.keys.keys),
                 targets.keys.reject_status,
+                targets.sticky,
+                targets.persistent,
             )
         return forward
 
@@ -107,6 +112,7 @@ class RouteCompiler:
         single = len(http.destinations) == 1
         destinations = []
         keys = KeyCollector()
+        blocks: list[Blocks] = []
         avoid_previous_hosts = True
         for entry in http.destinations:
             if not single and not entry.weight:
@@ -117,11 +123,19 @@ class RouteCompiler:
                 # Even a consistentHash without a key: it is the block that counts.
                 avoid_previous_hosts = not single
             keys.add(resolved.key, resolved.policy_keys)
+            blocks.append(resolved.blocks)
         mirrors = tuple(
             Mirror(self._clusters.resolve(destination, namespace, port).cluster, share)
             for destination, share in http.mirrored()
         )
-        return _Targets(tuple(destinations), mirrors, keys.collected(), avoid_previous_hosts)
+        return _Targets(
+            tuple(destinations),
+            mirrors,
+            keys.collected(),
+            bool(blocks) and all(it.is_sticky for it in blocks),
+            any(it.persistence is not None for it in blocks),
+            avoid_previous_hosts,
+        )
 
 
 def _weighted(

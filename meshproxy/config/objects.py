@@ -18,13 +18,13 @@ from meshproxy.config import (
     kubernetes,
     mesh,
     pods,
+    secrets,
     service_entry,
     virtual_service,
     workload,
 )
 from meshproxy.config.backend_policy import BackendPolicy
 from meshproxy.config.balancing import Strategies
-from meshproxy.config.decoding import not_served
 from meshproxy.config.destination_rule import DestinationRule
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
@@ -34,6 +34,7 @@ from meshproxy.config.mesh import MeshOptions
 from meshproxy.config.metadata import Document, Metadata, read_document
 from meshproxy.config.nodes import Node
 from meshproxy.config.pods import Pod, ServiceAddresses
+from meshproxy.config.secrets import Secret
 from meshproxy.config.service_entry import ServiceEntry
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.config.workload import WorkloadEntry
@@ -51,17 +52,17 @@ _SERVED = {
     (_ISTIO, "WorkloadEntry"),
     (_OURS, "Mesh"),
     (_OURS, "BackendPolicy"),
+    ("", "Secret"),
     ("", "Service"),
     ("", "Endpoints"),
     ("", "Pod"),
     ("discovery.k8s.io", "EndpointSlice"),
 }
 KINDS = frozenset(kind for _, kind in _SERVED)
-_LATER = {("", "Secret")}
 _TOP_LEVEL = {"EndpointSlice": pods.SLICE_FIELDS, "Endpoints": pods.ENDPOINTS_FIELDS}
 _FOR_OTHERS = ("EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup")
 # Kinds that groups beside those served here have too.
-_COMMON_KINDS = ("Gateway", "Service", "Endpoints", "Pod", "Mesh")
+_COMMON_KINDS = ("Gateway", "Secret", "Service", "Endpoints", "Pod", "Mesh")
 _T = TypeVar("_T")
 
 
@@ -79,6 +80,7 @@ class Objects:
     backend_policies: list[BackendPolicy] = field(factory=list)
     service_entries: list[ServiceEntry] = field(factory=list)
     workloads: list[WorkloadEntry] = field(factory=list)
+    secrets: list[Secret] = field(factory=list)
     services: list[KubernetesService] = field(factory=list)
     slices: list[ServiceAddresses] = field(factory=list)
     endpoints: list[ServiceAddresses] = field(factory=list)
@@ -114,6 +116,7 @@ def decode(documents: Iterable[Node], cluster_domain: str, findings: Findings, s
         ),
         "ServiceEntry": lambda it: _append(found.service_entries, service_entry.decode(it, findings)),
         "WorkloadEntry": lambda it: _append(found.workloads, workload.decode(it, findings)),
+        "Secret": lambda it: _append(found.secrets, secrets.decode(it, findings)),
         "Service": lambda it: _append(found.services, kubernetes.decode(it, findings)),
         "EndpointSlice": lambda it: _append(found.slices, pods.decode_slice(it, findings)),
         "Endpoints": lambda it: _append(found.endpoints, pods.decode_endpoints(it, findings)),
@@ -156,9 +159,6 @@ def _identify(node: Node, found: Objects, findings: Findings) -> Document | None
         texts.append(text)
     api_version, kind = texts
     group, slash, version = api_version.rpartition("/")
-    if (group, kind) in _LATER:
-        not_served(findings, _place(node, "kind"), f"kind {kind}")
-        return None
     if group in (_ISTIO, _OURS) and not _is_known(node, group, kind, findings):
         return None
     if (group, kind) not in _SERVED:
@@ -170,7 +170,8 @@ def _identify(node: Node, found: Objects, findings: Findings) -> Document | None
         findings.error(_place(node, "apiVersion"), f"{kind} has no version {version}", hint)
         found.broken.add(kind)
         return None
-    document = read_document(node, kind, _TOP_LEVEL.get(kind, ("spec",)), findings)
+    top_level = secrets.top_level(node) if kind == "Secret" else _TOP_LEVEL.get(kind, ("spec",))
+    document = read_document(node, kind, top_level, findings)
     if document is None:
         found.broken.add(kind)
     return document

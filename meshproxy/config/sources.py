@@ -20,6 +20,8 @@ MAXIMUM_SIZE = 64 * 2**20
 SUFFIXES = (".yaml", ".yml", ".json")
 # What libyaml counts as the end of a line, so that an excerpt is the line that a place means.
 LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_DOCUMENT_START = re.compile(r"---(\s|$)")
+_SECRET = re.compile(r"[\s\-{]*[\"']?kind[\"']?\s*:\s*[\"']?Secret\b")
 
 
 @frozen
@@ -85,10 +87,17 @@ def with_excerpts(diagnostics: Iterable[Diagnostic], sources: Sources) -> list[D
         if location is not None and location.file in texts:
             if location.file not in lines:
                 lines[location.file] = LINE_END.split(texts[location.file])
-            if 1 <= location.line <= len(lines[location.file]):
+            if 1 <= location.line <= len(lines[location.file]) and not _is_secret(lines[location.file], location.line):
                 diagnostic = evolve(diagnostic, excerpt=lines[location.file][location.line - 1])  # noqa: PLW2901
         found.append(diagnostic)
     return found
+
+
+def _is_secret(lines: Sequence[str], number: int) -> bool:
+    """Whether a line, counted from 1, belongs to a document with a Secret in it, of which nothing is shown."""
+    start = next((at for at in range(number - 1, -1, -1) if _DOCUMENT_START.match(lines[at])), 0)
+    end = next((at for at in range(number, len(lines)) if _DOCUMENT_START.match(lines[at])), len(lines))
+    return any(_SECRET.match(line) for line in lines[start:end])
 
 
 def _expand(path: str, findings: Findings) -> list[str]:

@@ -11,6 +11,7 @@ from meshproxy import selection
 from meshproxy.explain.texts import place, text
 from meshproxy.explain.values import Candidate, Destination, FoundKey, HeaderChange, Policy
 from meshproxy.http.headeroperations import Field
+from meshproxy.http.sessions import destination_of_session
 from meshproxy.interfaces import ILoadBalancer, ILocatesHash, IShowsKey
 from meshproxy.model import Endpoint
 from meshproxy.routes import Forward, HeaderOperations, WeightedDestination
@@ -56,6 +57,37 @@ def explain_destination(
         return evolve(explained, why=f"the strategy failed: {type(error).__name__}: {error}; 500")
 
 
+def tied_destination(gateway: Gateway, request: AskedRequest, plan: Plan) -> tuple[WeightedDestination | None, str]:
+    """The one of several destinations that a request's session is tied to, and by what; None where it is drawn."""
+    if plan.only is not None or (plan.sticky is None and not plan.persistent):
+        return None, ""
+    try:
+        tied, _ = destination_of_session(plan, gateway.upstreams.clusters, request)
+        key_hash, cookies = selection.evaluate(plan.hash_policy, request)
+    except Exception:  # noqa: BLE001 - told where the endpoint is chosen
+        return None, ""
+    state = None if tied is None else gateway.upstreams.clusters.get(tied.cluster)
+    if state is not None and plan.persistent and state.session_host(request.header_values(b"cookie")) is not None:
+        return tied, "the session's cookie names an endpoint of this destination"
+    if tied is None or key_hash is None:
+        return None, "sticky weights: no hash key was found in the request" if plan.sticky is not None else ""
+    if cookies:
+        # Its value is that of the addresses that were made up here.
+        return None, "sticky weights: the client gets a cookie that ties it to one of these"
+    return tied, f"sticky weights: the hash {key_hash:016x} wins this destination"
+
+
+def _session(request: AskedRequest, state: ClusterState) -> tuple[Endpoint | None, str]:
+    """The endpoint that a session's cookie names, and what it says in words."""
+    if state.sessions is None:
+        return None, ""
+    name = state.sessions.policy.cookie.name
+    endpoint = state.session_host(request.header_values(b"cookie"))
+    if endpoint is None:
+        return None, f"no cookie {name} that is good: the client gets one for the endpoint it comes to"
+    return endpoint, f"the cookie {name} names {endpoint.key}"
+
+
 def _chosen(
     request: AskedRequest, plan: Plan, forward: Forward, state: ClusterState, explained: Destination
 ) -> Destination:
@@ -65,12 +97,16 @@ def _chosen(
     if balancer.uses_hash and plan.hash_policy:
         key_hash, _ = selection.evaluate(plan.hash_policy, request)
         keys = tuple(_keys(forward, request))
-    explained = evolve(explained, keys=keys)
+    kept, session = _session(request, state)
+    explained = evolve(explained, keys=keys, session=session)
     if not state.cluster.endpoints:
         found_later = " that is known yet: names are looked up while serving" if state.cluster.targets else ""
         return evolve(explained, why=f"the cluster has no endpoint{found_later}; 503, flag UH")
     if keys and key_hash is None and forward.keyless_status is not None:
         return evolve(explained, why=f"no hash key was found in the request; {forward.keyless_status}")
+    if kept is not None:
+        candidates = tuple(_candidates(state.cluster.endpoints))
+        return evolve(explained, endpoint=kept.key, candidates=candidates)
     why = _why_drawn(balancer, keys)
     if key_hash is None or why:
         return evolve(explained, drawn=True, why=why, candidates=tuple(_candidates(state.cluster.endpoints)))

@@ -13,7 +13,7 @@ from attrs import evolve
 from meshproxy.conditions import explain_routes
 from meshproxy.config.diagnostics import suggest
 from meshproxy.explain.asked import Asked, AskedRequest, read_asked, socket_address
-from meshproxy.explain.destinations import explain_destination
+from meshproxy.explain.destinations import explain_destination, tied_destination
 from meshproxy.explain.texts import place, text, texts
 from meshproxy.explain.values import (
     Answer,
@@ -126,10 +126,12 @@ def _acted(gateway: Gateway, request: AskedRequest, route: Route, explanation: E
     words: tuple[str, ...] = ()
     if policy is not None and attempts:
         words = (*sorted(policy.conditions), *map(str, sorted(policy.statuses)))
+    tied, why = tied_destination(gateway, request, plan)
+    percents = [100.0 * (it is tied) if tied is not None else 100 * it.weight / total for it in action.destinations]
     forwarding = Forwarding(
         tuple(
-            explain_destination(gateway, request, plan, action, destination, 100 * destination.weight / total)
-            for destination in action.destinations
+            explain_destination(gateway, request, plan, action, destination, percent)
+            for destination, percent in zip(action.destinations, percents, strict=True)
         ),
         action.timeout or None,
         attempts,
@@ -137,6 +139,7 @@ def _acted(gateway: Gateway, request: AskedRequest, route: Route, explanation: E
         (policy.per_try_timeout or None) if policy is not None and attempts else None,
         tuple((mirror.cluster, 100 * mirror.share / ALWAYS) for mirror in action.mirrors if not request.upgrading),
         cors,
+        why,
     )
     return evolve(explanation, forward=forwarding)
 

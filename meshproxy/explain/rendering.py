@@ -87,6 +87,8 @@ class _Lines:
             yield self._line("mirror", f"{percent:g}% to {visible(cluster)}")
         if forward.cors:
             yield self._line("cors", visible(forward.cors))
+        if forward.tied:
+            yield self._line("weights", visible(forward.tied))
         for destination in forward.destinations:
             yield from self._destination(destination, len(forward.destinations) > 1)
         for limit in limits:
@@ -112,6 +114,8 @@ class _Lines:
             at = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in destination.at.items())
             at = at.replace(", of ", " of ")
             yield self._line("  hash", destination.hash + (f", {at}" if at else ""))
+        if destination.session:
+            yield self._line("  session", visible(destination.session))
         if destination.endpoint is not None:
             yield self._line("  endpoint", self._paint(_BOLD, self._paint(_CYAN, visible(destination.endpoint))))
         elif destination.why:

@@ -121,7 +121,8 @@ class Destination:
 
     ``percent`` of the route's requests go there. ``endpoint`` is None where none can be told; ``why`` says it.
     ``drawn``: it does not follow from the request, and is one of the candidates. ``at`` is where in the strategy's
-    table the hash falls. ``retries`` are the endpoints of further tries, if those before them failed.
+    table the hash falls. ``retries`` are the endpoints of further tries, if those before them failed. ``session`` tells
+    what the cookie of a persistent session says; empty where there is no persistence.
     """
 
     cluster: str
@@ -137,11 +138,12 @@ class Destination:
     retries: tuple[str, ...] = ()
     request_changes: tuple[HeaderChange, ...] = ()
     response_changes: tuple[str, ...] = ()
+    session: str = ""
 
 
 @frozen
 class Forwarding:
-    """How a route forwards. Times in seconds; None: no limit."""
+    """How a route forwards. Times in seconds; None: no limit. ``tied``: why weights alone do not decide; else empty."""
 
     destinations: tuple[Destination, ...]
     timeout: float | None = None
@@ -150,6 +152,7 @@ class Forwarding:
     per_try_timeout: float | None = None
     mirrors: tuple[tuple[str, float], ...] = ()
     cors: str = ""
+    tied: str = ""
 
 
 @frozen

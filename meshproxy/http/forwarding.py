@@ -22,7 +22,7 @@ from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import Field, HeaderChanges
 from meshproxy.http.localreply import content_fields
 from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause
-from meshproxy.http.tries import RetriedRequest
+from meshproxy.http.sessions import SessionRequest, destination_of_session
 from meshproxy.model import Cluster
 
 if TYPE_CHECKING:
@@ -39,14 +39,13 @@ _OVERLOADED = ((b"x-envoy-overloaded", b"true"),)
 _log = Logger()
 
 
-class ForwardedRequest(RetriedRequest):
+class ForwardedRequest(SessionRequest):
     """See the head of this module. Whoever derives from it answers the client."""
 
     __slots__ = ()
 
     chunked_response = edited = False
     retry_from = NEVER
-    cookies: Sequence[bytes] = ()
     cluster: Cluster
     host: HostState
     _edits: HeaderChanges | None = None
@@ -83,7 +82,17 @@ class ForwardedRequest(RetriedRequest):
         plan = self.plan
         choice = plan.only
         if choice is None:
-            choice = plan.choices[selection.choose_destination(plan.destinations, self.gateway.getrandbits(64))]
+            destination = None
+            if plan.sticky is not None or plan.persistent:
+                try:
+                    destination, self.cookies = destination_of_session(plan, self.gateway.upstreams.clusters, self)
+                except Exception:  # noqa: BLE001 - a strategy that fails costs its request and nothing else
+                    self.gateway.strategy_failed(plan.destinations[0].cluster)
+                    self.reply(500, b"", b"", b"strategy_error")
+                    return
+            if destination is None:
+                destination = selection.choose_destination(plan.destinations, self.gateway.getrandbits(64))
+            choice = plan.choices[destination]
         self._forward_to(choice)
 
     def _forward_to(self, choice: Choice) -> None:
@@ -139,13 +148,10 @@ class ForwardedRequest(RetriedRequest):
                     return
             if key_hash is None:
                 key_hash = self.gateway.getrandbits(64)
-            if self._tried is None and state.pick_with_load is None:
+            if self._tried is None and state.plain:
                 endpoint = balancer.pick(key_hash, 0)
             else:
-                tried = self._tried if self._tried and plan.avoid_previous_hosts else ()
-                if self._tried and plan.to_other_priorities:
-                    balancer = selection.after(self._tried, balancer)
-                endpoint = selection.choose(balancer, key_hash, tried, active=state.active)
+                endpoint = self._choose(balancer, key_hash)
             host = None if endpoint is None else state.host(endpoint)
         except Exception:  # noqa: BLE001 - a strategy that fails costs its request and nothing else
             self.gateway.strategy_failed(self.cluster.name)

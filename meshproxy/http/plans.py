@@ -18,6 +18,7 @@ from meshproxy.http.retrying import NEVER, Retrying
 from meshproxy.http.rewriting import CompiledRewrite
 from meshproxy.interfaces import IHashKey
 from meshproxy.routes import DirectResponse, Forward, Mirror, Redirect, Route, WeightedDestination
+from meshproxy.stickyweights import StickyWeights
 
 if TYPE_CHECKING:
     from meshproxy.http.forwarding import ForwardedRequest
@@ -44,7 +45,8 @@ class Plan:
     """A route, ready for requests.
 
     ``only`` is the one destination; None where there are several, which ``choices`` has by what the route has.
-    ``straight`` is the same, but None also where anything comes before a request is forwarded. Of the
+    ``straight`` is the same, but None also where anything comes before a request is forwarded. ``sticky`` chooses by
+    hash among several, and ``persistent`` tells that a session may be at one of several already. Of the
     deadlines, ``whole`` is for all tries together, ``per_try`` for each.
     """
 
@@ -65,7 +67,9 @@ class Plan:
         "name",
         "only",
         "per_try",
+        "persistent",
         "retrying",
+        "sticky",
         "straight",
         "to_other_priorities",
         "whole",
@@ -91,6 +95,9 @@ class Plan:
         self.destinations: Sequence[WeightedDestination] = forward.destinations
         self.hash_policy: Sequence[IHashKey] = forward.hash_policy
         self.keyless_status = forward.keyless_status
+        several = len(forward.destinations) > 1
+        self.sticky = StickyWeights(forward.destinations) if several and forward.sticky else None
+        self.persistent = several and forward.persistent
         self.cors = None if forward.cors is None else Cors(forward.cors)
         self.mirrors: Sequence[Mirror] = forward.mirrors
         self.mirror_deadline = plans.mirror_deadline(forward.timeout or MIRROR_SECONDS)

@@ -11,7 +11,8 @@ addresses, here nothing but addresses is known. Which endpoints may be chosen is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -19,6 +20,7 @@ from twisted.logger import Logger
 
 from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
 from meshproxy.model import Cluster, Endpoint
+from meshproxy.persistence import Sessions
 from meshproxy.upstream.breakers import CircuitBreakers
 from meshproxy.upstream.ejections import Ejections
 from meshproxy.upstream.health import ClusterHealth
@@ -78,7 +80,11 @@ class HostState:
 
 
 class ClusterState:
-    """A cluster at run time: its present configuration, its circuit breakers, its hosts, the balancer that serves."""
+    """A cluster at run time: its present configuration, its circuit breakers, its hosts, the balancer that serves.
+
+    ``sessions`` knows the cookies that keep sessions at their hosts, None where there are none. ``plain``: the first
+    host of a request is a matter of its hash and the balancer alone.
+    """
 
     __slots__ = (
         "_by_key",
@@ -91,6 +97,8 @@ class ClusterState:
         "log_name",
         "name",
         "pick_with_load",
+        "plain",
+        "sessions",
     )
 
     def __init__(self, cluster: Cluster, upstreams: Upstreams) -> None:
@@ -101,6 +109,7 @@ class ClusterState:
         self.health: ClusterHealth | None = None
         self._upstreams = upstreams
         self._by_key: dict[str, HostState] = {}
+        self.sessions: Sessions | None = None
         self._serve(cluster.balancer)
         self.update(cluster)
 
@@ -111,6 +120,7 @@ class ClusterState:
         """
         old, self.cluster = self.cluster, cluster
         self._take_over_hosts(cluster)
+        self._keep_sessions(cluster)
         if (cluster.pool, cluster.connect_timeout) != (old.pool, old.connect_timeout):
             self.breakers.limit(cluster.pool)
             for host in self._by_key.values():
@@ -141,6 +151,30 @@ class ClusterState:
                 host.pool.retire()
         self._by_key = kept
 
+    def _keep_sessions(self, cluster: Cluster) -> None:
+        policy = cluster.persistence
+        if policy is None:
+            self.sessions = None
+        else:
+            if self.sessions is None or self.sessions.policy != policy:
+                self.sessions = Sessions(policy)
+            self.sessions.follow(cluster.endpoints)
+        self.plain = self.pick_with_load is None and self.sessions is None
+
+    def session_host(self, lines: Sequence[bytes]) -> Endpoint | None:
+        """The endpoint to which the ``Cookie`` lines of a request tie its session, None where it may go anywhere."""
+        if self.sessions is None or not lines:
+            return None
+        endpoint = self.sessions.endpoint(lines, self._upstreams.wall())
+        if endpoint is None:
+            return None
+        host = self.hosts.get(endpoint)
+        return None if host is None or host.is_ejected else endpoint
+
+    def session_cookie(self, endpoint: Endpoint) -> bytes | None:
+        """The ``Set-Cookie`` value for a session that begins at an endpoint; None where no cookies are used."""
+        return None if self.sessions is None else self.sessions.set_cookie(endpoint, self._upstreams.wall())
+
     def _make_pool(self, host: HostState) -> Pool:
         cluster, upstreams = self.cluster, self._upstreams
         return Pool(host, self.breakers, cluster.pool, cluster.connect_timeout, upstreams.connect, upstreams.sweep)
@@ -154,6 +188,7 @@ class ClusterState:
         # None for most balancers, so that asking costs one comparison for each request.
         observing = IObservesLoad(balancer, None)
         self.pick_with_load: _Pick | None = None if observing is None else observing.pick_with_load
+        self.plain = observing is None and self.sessions is None
 
     def host(self, endpoint: Endpoint) -> HostState:
         """The state of an endpoint; a retired one for an endpoint that is no longer configured."""
@@ -191,7 +226,7 @@ class Upstreams:
 
     ``clock`` provides ``IReactorTime``; ``connect`` makes a connection for a pool. ``follow``: what is served by
     instead of a snapshot's clusters, whose names may have to be looked up. ``run_in_thread`` is ``deferToThread``, or
-    calls at once. ``sweep`` closes idle connections.
+    calls at once. ``sweep`` closes idle connections. ``wall`` tells the time since 1970.
     """
 
     def __init__(self, clock: Any, connect: Callable[[Pool], None]) -> None:
@@ -202,6 +237,7 @@ class Upstreams:
         self.run_in_thread: Callable[..., Deferred[Any]] = maybeDeferred
         self.ejections = Ejections(clock)
         self.sweep = IdleSweep(clock)
+        self.wall: Callable[[], float] = time.time
 
     def update(self, clusters: Mapping[str, Cluster]) -> None:
         """Take over a snapshot's clusters. States are kept by name; clusters that are gone are retired."""

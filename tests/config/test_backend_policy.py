@@ -96,7 +96,7 @@ class FindingTests(SynchronousTestCase):
             ("host: app.test\nconsistentHashes: {}", "did you mean 'consistentHash'?"),
             ("host: app.test\nconsistentHash: {hashBalanceFactor: 99}", "must be between 100"),
             ("host: app.test\nconsistentHash: []", "spec.consistentHash must be a mapping"),
-            ("host: app.test\npersistence: {}", "spec.persistence is not served yet"),
+            ("host: app.test\nstickyWeights: 1", "spec.stickyWeights must be true or false"),
         ):
             found = errors(GATEWAY, SERVICE, ROUTE, HASH, policy(spec))
             self.assertEqual(len(found), 1, (spec, found))

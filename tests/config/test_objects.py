@@ -37,11 +37,6 @@ class KindTests(SynchronousTestCase):
         self.assertIn("networking.istio.io has no kind 'VirtualServise' (did you mean 'VirtualService'?)", found)
         self.assertIn("meshproxy.dev has no kind 'Mash'", errors(GATEWAY, MESH.replace("Mesh", "Mash") % "")[0])
 
-    def test_not_served_yet(self) -> None:
-        """Kinds that are known and not implemented are errors."""
-        (found,) = errors(GATEWAY, "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n")
-        self.assertEqual(found, "mesh.yaml:11:7: kind Secret is not served yet")
-
     def test_no_kind(self) -> None:
         """A document needs a version and a kind, each a string."""
         for text, part in (

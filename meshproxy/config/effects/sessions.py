@@ -7,6 +7,7 @@ several destinations one is drawn anew for each request.
 
 from __future__ import annotations
 
+from meshproxy.config.backend_policy import Blocks
 from meshproxy.config.destinations import Destination
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
@@ -26,13 +27,33 @@ def warn_of_lost_sessions(compiled: Compiled, findings: Findings) -> None:
 def _warn_of_route(route: HttpRoute, service: VirtualService, compiled: Compiled, findings: Findings) -> None:
     weighed = [it.destination for it in route.destinations if it.weight or len(route.destinations) == 1]
     sticky = [it for it in weighed if _check_destination(it, service, compiled, findings)]
-    if len(weighed) > 1 and sticky:
+    if len(weighed) == 1:
+        return
+    blocks = [_blocks(it, service, compiled) for it in weighed]
+    switch = next((it.sticky_weights for it in blocks if it.is_sticky), None)
+    if switch is not None:
+        hashed = any(it.consistent_hash is not None and it.consistent_hash.keys.keys for it in blocks)
+        why = "" if sticky or hashed else "its requests have no hash key"
+        if not all(it.is_sticky for it in blocks):
+            why = "not all destinations of this route have it"
+        if why:
+            findings.warning(weighed[0].location, f"stickyWeights has no effect: {why}", f"see {switch.location}")
+    elif sticky:
         message = (
             "sessions do not stay at one of these destinations: by weight one of them is drawn for each request,"
             " whatever the consistentHash of the rule says"
         )
-        hint = "for sessions that stay, route them by a header or cookie to a single destination"
+        hint = "for sessions that stay, set stickyWeights in a BackendPolicy"
         findings.warning(sticky[0].location, message, hint)
+
+
+def _blocks(destination: Destination, virtual_service: VirtualService, compiled: Compiled) -> Blocks:
+    """The blocks of backend policies that hold for a destination, at the first of its ports if there are several."""
+    service = compiled.services.find(destination.host, virtual_service.metadata.namespace)
+    ports = [] if service is None else _ports(destination, virtual_service, compiled)
+    if service is None or not ports:
+        return Blocks()
+    return compiled.backend_policies.blocks(service.host, service.namespace, ports[0], destination.subset)
 
 
 def _check_destination(
