@@ -10,6 +10,10 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
+from twisted.logger import Logger
+
+_log = Logger()
+
 Action = Callable[[], None]
 
 
@@ -54,3 +58,26 @@ class Signals:
                 chained(signal_number, frame)
 
         self._previous[number] = signal.signal(number, act)
+
+
+class ProcessSignals(Signals):
+    """The signals of a gateway: SIGHUP (``reload``), SIGUSR1 (``reopen`` the access log), SIGTERM and SIGINT.
+
+    The latter stop the reactor, and so all services; the second one calls ``hurry``. ``drain_timeout`` is in seconds.
+    """
+
+    def __init__(self, reactor: Any, drain_timeout: float, reload: Action, reopen: Action, hurry: Action) -> None:
+        stopping: dict[int, Action] = {signal.SIGTERM: self._asked_to_stop, signal.SIGINT: self._asked_to_stop}
+        super().__init__(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: reopen}, stopping)
+        self._drain_timeout = drain_timeout
+        self._hurry = hurry
+        self._stop_asked = False
+
+    def _asked_to_stop(self) -> None:
+        if self._stop_asked:
+            _log.info("Asked to stop again: waiting no longer")
+            self._hurry()
+        else:
+            self._stop_asked = True
+            _log.info("Asked to stop; serving what is under way for at most {s:g} s", s=self._drain_timeout)
+            self._reactor.stop()

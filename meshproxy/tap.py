@@ -7,9 +7,11 @@ with a message on standard error and without a traceback.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, NoReturn, TypeVar
 
@@ -25,10 +27,12 @@ from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError, Diagnostic
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
+from meshproxy.workers.cores import usable_cores
 
 EX_REFUSED = 1
 EX_USAGE = 64
 EX_CONFIG = 78
+MOST_WORKERS = 1024
 DEFAULT_ADMIN = "tcp:15000:interface=127.0.0.1"
 
 _log = Logger()
@@ -54,6 +58,7 @@ class Options(usage.Options):
             proxy_labels={},
             proxy_locality="",
             drain_timeout=30.0,
+            workers=None,
         )
 
     def opt_config(self, path: str) -> None:
@@ -80,9 +85,13 @@ class Options(usage.Options):
             raise usage.UsageError(f"--listen-address {address}: not an IP address") from None
 
     def opt_workers(self, number: str) -> None:
-        """Worker processes; only 1 (serve in this process) so far [default: 1]"""
-        if number != "1":
-            raise usage.UsageError(f"--workers {number}: only 1 is possible yet")
+        """Processes that serve, or auto for one per core; 1 serves in this process [default: auto; with --demo 1]"""
+        if number == "auto":
+            self["workers"] = usable_cores()
+        elif number.isascii() and number.isdecimal() and 1 <= int(number) <= MOST_WORKERS:
+            self["workers"] = int(number)
+        else:
+            raise usage.UsageError(f"--workers {number}: neither a number from 1 to {MOST_WORKERS} nor auto")
 
     def opt_admin(self, endpoint: str) -> None:
         """Twisted endpoint of the admin server, or off [default: tcp:15000:interface=127.0.0.1]"""
@@ -127,6 +136,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check what concerns several options, and install the lean reactor where nobody chose one."""
+        if self["workers"] is None:
+            self["workers"] = 1 if self["demo"] else usable_cores()
         if self["demo"] and self["config"]:
             raise usage.UsageError("--demo brings its own configuration; leave out -c")
         if not self["demo"] and not self["config"]:
@@ -193,8 +204,12 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
     from twisted.internet.threads import deferToThread
 
-    from meshproxy.net.ports import shown
-    from meshproxy.service import MeshService, Settings, settle_memory
+    from meshproxy.net.addresses import shown
+    from meshproxy.net.descriptors import raise_descriptor_limit
+    from meshproxy.service import MeshService
+    from meshproxy.serving import Settings, settle_memory
+    from meshproxy.workers.link import Link
+    from meshproxy.workers.supervisor import Supervisor
 
     mapped = dict(options["map_port"])
     listen_address = options["listen_address"]
@@ -211,6 +226,7 @@ def makeService(options: Options) -> IService:
         _log.info("Try: curl -i -H 'Host: test.com' http://{where}/", where=where)
         replicas = [replica.Replica(reactor, listening, name, print) for name, listening in sockets.items()]
 
+    raise_descriptor_limit()
     registry = Registry.discover()
     who = identity(options["proxy_namespace"], options["proxy_labels"], options["proxy_locality"])
 
@@ -221,20 +237,22 @@ def makeService(options: Options) -> IService:
         return config.load(sources, registry, who, previous)
 
     try:
-        snapshot = load(read(), None)
+        sources = read()
+        snapshot = load(sources, None)
     except ConfigError as error:
         _die(render(error.diagnostics, color=_color()), EX_CONFIG)
-    service = MeshService(
-        reactor,
-        snapshot,
-        Settings(mapped, listen_address, options["access_log"], options["drain_timeout"]),
-        paths,
-        read,
-        load,
-        deferToThread,
-        with_signals=True,
-        settle=settle_memory,
-    )
+    settings = Settings(mapped, listen_address, options["access_log"], options["drain_timeout"])
+    common: dict[str, Any] = {
+        **{"paths": paths, "read": read, "load": load, "run_in_thread": deferToThread},
+        **{"with_signals": True, "settle": settle_memory},
+    }
+    service: MeshService | Supervisor
+    if options["workers"] == 1:
+        service = MeshService(reactor, snapshot, settings, **common)
+    else:
+        spawn, give_up = partial(Link.spawn, reactor), partial(_give_up, reactor)
+        loaded = (sources, snapshot)
+        service = Supervisor(reactor, loaded, settings, who, options["workers"], spawn, give_up=give_up, **common)
     for problem in registry.problems:
         _log.warn("Plugins: {problem}", problem=problem)
     for child in replicas:
@@ -275,6 +293,12 @@ class _Refusing(MultiService):
             # Not sys.stderr, which is the log by now.
             os.write(2, _lines(error.diagnostics).encode())
             raise SystemExit(EX_REFUSED) from error
+
+
+def _give_up(reactor: Any) -> None:
+    """Stop, with an exit status that says that it was no clean stop; twistd has none."""
+    atexit.register(os._exit, EX_REFUSED)
+    reactor.stop()
 
 
 def _lines(findings: Sequence[Diagnostic]) -> str:

@@ -226,10 +226,10 @@ class ProcessTestCase(SynchronousTestCase):
         return self.start(*TWISTD, "-n", "--pidfile=", "meshproxy", *options, cwd=cwd)
 
     def gateway(self, config: str | Path, *options: str) -> tuple[Process, int, int]:
-        """A gateway that serves; its process, port and admin port."""
+        """A gateway that serves, in one process unless options say otherwise; its process, port and admin port."""
         process = self.twistd(
             *("-c", str(config), "--map-port", "80=0", "--listen-address", "127.0.0.1"),
-            *("--admin", "tcp:0:interface=127.0.0.1", *options),
+            *("--admin", "tcp:0:interface=127.0.0.1", "--workers", "1", *options),
         )
         process.wait_for(r"Configuration 1 is served")
         port = int(process.wait_for(r"Listening on 127\.0\.0\.1:(\d+)")[1])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +18,10 @@ from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError
 from meshproxy.http import logwriter
 from meshproxy.model import Cluster, Endpoint, MeshSettings, Snapshot
+from meshproxy.net.sockets import Sockets
 from meshproxy.reload import Result
-from meshproxy.service import MeshService, Settings, access_log_path, notify_supervisor
+from meshproxy.service import MeshService
+from meshproxy.serving import Settings, access_log_path
 from meshproxy.strategies.round_robin import RoundRobinBuilder
 from tests.fakes import AtOnce
 from tests.serving import FakeReactor, snapshot
@@ -61,6 +62,7 @@ class ServiceTestCase(SynchronousTestCase):
             lambda sources, previous: self.next,
             at_once,
             notify=self.told.append,
+            sockets=Sockets(bind=self.reactor.bind),
             **other,
         )
 
@@ -84,13 +86,20 @@ class ServiceTestCase(SynchronousTestCase):
         protocol.makeConnection(transport)
         return protocol, transport
 
+    def idle(self, number: int) -> Transport:
+        """A client that had an answer."""
+        protocol, transport = self.connect(number)
+        protocol.dataReceived(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        return transport
+
 
 class StartTests(ServiceTestCase):
     def test_ports_open_with_privileges(self) -> None:
-        """Ports are open, but nothing is served, when the process can still drop its privileges."""
+        """Sockets listen, but nothing is served, when the process can still drop its privileges."""
         service = self.service(snapshot(80, 443))
         service.privilegedStartService()
-        self.assertEqual(self.reactor.open_ports, [("", 80), ("", 443)])
+        self.assertEqual(self.reactor.bound, [("0.0.0.0", 80), ("0.0.0.0", 443)])
+        self.assertEqual(self.reactor.open_ports, [])
         self.assertFalse(service.ready)
         self.assertIsNone(service.gateway.snapshot)
 
@@ -106,7 +115,7 @@ class StartTests(ServiceTestCase):
         service = self.service()
         service.startService()
         self.addCleanup(service.stopService)
-        self.assertEqual(self.reactor.open_ports, [("", 80)])
+        self.assertEqual(self.reactor.open_ports, [("0.0.0.0", 80)])
 
     def test_port_in_use(self) -> None:
         """A port that somebody else has fails the start with the server's place, and leaves no port open."""
@@ -176,10 +185,11 @@ class ReloadTests(ServiceTestCase):
     def test_listeners_come_and_go(self) -> None:
         """A reload opens what is new, closes what is gone, and keeps the port that stays."""
         service = self.started(snapshot(80, 81))
-        stays = service.ports.open_ports["", 81]
+        stays = self.reactor.ports[1]
         self.assertIs(self.reload(service, snapshot(81, 82)), Result.INSTALLED)
-        self.assertEqual(self.reactor.open_ports, [("", 81), ("", 82)])
-        self.assertIs(service.ports.open_ports["", 81], stays)
+        self.assertEqual(self.reactor.open_ports, [("0.0.0.0", 81), ("0.0.0.0", 82)])
+        self.assertEqual(self.reactor.bound, self.reactor.open_ports)
+        self.assertFalse(stays.closed)
 
     def test_port_in_use_changes_nothing(self) -> None:
         """A new listener whose port is taken fails the reload: what was served is served on, its ports open."""
@@ -188,17 +198,16 @@ class ReloadTests(ServiceTestCase):
         self.reactor.busy = {82}
         self.assertIs(self.reload(service, snapshot(81, 82)), Result.FAILED)
         self.assertIs(service.gateway.snapshot, first)
-        self.assertEqual(self.reactor.open_ports, [("", 80)])
+        self.assertEqual((self.reactor.open_ports, self.reactor.bound), ([("0.0.0.0", 80)], [("0.0.0.0", 80)]))
         self.assertIn("cannot listen on 0.0.0.0:82", service.reload.last_error or "")
         self.reactor.busy = set()
         self.assertIs(self.reload(service, self.next), Result.INSTALLED)
-        self.assertEqual(self.reactor.open_ports, [("", 81), ("", 82)])
+        self.assertEqual(self.reactor.open_ports, [("0.0.0.0", 81), ("0.0.0.0", 82)])
 
     def test_removed_listener_ends_its_connections(self) -> None:
         """An idle connection of a listener that is gone is closed; one of a listener that stays is not."""
         service = self.started(snapshot(80, 81))
-        _, stays = self.connect(0)
-        _, goes = self.connect(1)
+        stays, goes = self.idle(0), self.idle(1)
         self.reload(service, snapshot(80))
         self.assertEqual((stays.disconnecting, goes.disconnecting), (False, True))
 
@@ -211,7 +220,7 @@ class ReloadTests(ServiceTestCase):
             self.reload(service, snapshot(80, 81, access_log_file="/nowhere/at/all", digest="b")), Result.FAILED
         )
         self.assertIs(service.gateway.access_log, before)
-        self.assertEqual(self.reactor.open_ports, [("", 80)])
+        self.assertEqual(self.reactor.open_ports, [("0.0.0.0", 80)])
         self.assertIs(self.reload(service, snapshot(80, access_log_file=new, digest="c")), Result.INSTALLED)
         self.assertTrue(os.path.exists(new))
 
@@ -279,7 +288,7 @@ class StopTests(ServiceTestCase):
     def test_connections_end(self) -> None:
         """The drain concerns all connections, also those of listeners that were removed before."""
         service = self.started(snapshot(80, 81))
-        connections = [self.connect(0)[1], self.connect(1)[1]]
+        connections = [self.idle(0), self.idle(1)]
         self.reload(service, snapshot(80))
         self.successResultOf(service.stopService())
         self.assertTrue(all(transport.disconnecting for transport in connections))
@@ -371,15 +380,3 @@ class AccessLogPathTests(SynchronousTestCase):
             (Settings(access_log="off"), MeshSettings("/var/log/a"), "off"),
         ):
             self.assertEqual(access_log_path(settings, mesh), expected)
-
-
-class NotifyTests(SynchronousTestCase):
-    def test_datagram(self) -> None:
-        """The supervisor's socket gets the state, also where its name is abstract; without one nothing happens."""
-        notify_supervisor("READY=1")
-        name = f"meshproxy-test-{os.getpid()}"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-            listening.bind("\0" + name)
-            self.patch(os, "environ", {**os.environ, "NOTIFY_SOCKET": "@" + name})
-            notify_supervisor("READY=1")
-            self.assertEqual(listening.recv(100), b"READY=1")

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy import __version__
 from meshproxy.tap import EX_CONFIG, EX_USAGE, Options, makeService
+from meshproxy.workers.cores import usable_cores
 
 
 class TapTestCase(SynchronousTestCase):
@@ -64,6 +65,18 @@ class OptionsTests(TapTestCase):
         self.assertEqual(options["listen_address"], "::1")
         self.assertEqual(self.parse("-c", "a", "--proxy-locality", "eu/west/a")["proxy_locality"], "eu/west/a")
 
+    def test_workers(self) -> None:
+        """One for each core unless said otherwise; the demo is one process."""
+        cores = usable_cores()
+        for arguments, number in (
+            (["-c", "a"], cores),
+            (["-c", "a", "--workers", "auto"], cores),
+            (["-c", "a", "--workers", "3"], 3),
+            (["--demo"], 1),
+            (["--demo", "--workers", "2"], 2),
+        ):
+            self.assertEqual(self.parse(*arguments)["workers"], number, arguments)
+
     def test_wrong_usage(self) -> None:
         """Each mistake is named with the option and what would be right."""
         for arguments, said in (
@@ -79,8 +92,8 @@ class OptionsTests(TapTestCase):
             (["-c", "a", "--map-port", "80=65536"], "80=8080"),
             (["-c", "a", "--map-port", "80=1", "--map-port", "80=2"], "already"),
             (["-c", "a", "--listen-address", "localhost"], "not an IP address"),
-            (["-c", "a", "--workers", "auto"], "only 1"),
-            (["-c", "a", "--workers", "4"], "only 1"),
+            (["-c", "a", "--workers", "0"], "from 1 to"),
+            (["-c", "a", "--workers", "many"], "nor auto"),
             (["-c", "a", "--admin", "carrier-pigeon:1"], "carrier-pigeon"),
             (["-c", "a", "--admin", "tcp:notaport"], "tcp:notaport"),
             (["-c", "a", "--drain-timeout", "5"], "--drain-timeout"),

@@ -1,22 +1,18 @@
-"""The process's figures for Prometheus, collected when they are asked for.
+"""What the data path of a process has counted, for Prometheus.
 
-Names follow https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what only rises.
+Names follow https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what only rises. Everything here
+can be summed over processes.
 """
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector, CollectorRegistry
-from twisted.copyright import version as twisted_version
 
-from meshproxy import __version__
 from meshproxy.admin.cluster_metrics import cluster_metrics
 from meshproxy.http.counters import Counters
-from meshproxy.service import MeshService
+from meshproxy.http.gateway import Gateway
 from meshproxy.upstream.ejections import Ejections
 
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -49,51 +45,11 @@ _HELP = {
 }
 
 
-class MeshCollector(Collector):
-    """The figures of one service; what the data path counts keeps its name behind ``meshproxy_``."""
-
-    def __init__(self, service: MeshService) -> None:
-        self._service = service
-
-    def collect(self) -> Iterator[Metric]:
-        """See ``prometheus_client.registry.Collector``."""
-        yield from _counted(self._service.gateway.counters)
-        yield from cluster_metrics(self._service.gateway.upstreams.clusters)
-        yield from self._configuration()
-        yield from _ejected(self._service.gateway.upstreams.ejections)
-        yield GaugeMetricFamily("meshproxy_ready", "1 while requests are served.", float(self._service.ready))
-        yield GaugeMetricFamily("meshproxy_listeners", "Ports that are open.", len(self._service.ports.open_ports))
-        build = GaugeMetricFamily(
-            "meshproxy_build_info", "What is running; always 1.", labels=["version", "twisted", "python"]
-        )
-        build.add_metric([__version__, twisted_version, platform.python_version()], 1)
-        yield build
-
-    def _configuration(self) -> Iterator[Metric]:
-        reload = self._service.reload
-        yield GaugeMetricFamily(
-            "meshproxy_config_last_reload_successful",
-            "1 if the files as they were last read are what is served.",
-            float(reload.last_error is None),
-        )
-        yield GaugeMetricFamily(
-            "meshproxy_config_last_reload_success_timestamp_seconds",
-            "When the configuration that is served was installed, in Unix time.",
-            reload.last_success_at or 0,
-        )
-        yield GaugeMetricFamily("meshproxy_config_generation", "Configurations installed so far.", reload.generation)
-        reloads = CounterMetricFamily("meshproxy_config_reloads", "Reloads by how they ended.", labels=["result"])
-        for result, number in reload.results.items():
-            reloads.add_metric([result.value], number)
-        yield reloads
-        info = GaugeMetricFamily(
-            "meshproxy_config_info", "The digest of the files that are served; always 1.", labels=["digest"]
-        )
-        if reload.snapshot is not None:
-            info.add_metric([reload.snapshot.digest], 1)
-            warnings = len(reload.snapshot.warnings)
-            yield GaugeMetricFamily("meshproxy_config_warnings", "Warnings of what is served.", warnings)
-        yield info
+def traffic(gateway: Gateway) -> Iterator[Metric]:
+    """The figures of a gateway; what ``Counters`` has keeps its name behind ``meshproxy_``."""
+    yield from _counted(gateway.counters)
+    yield from cluster_metrics(gateway.upstreams.clusters)
+    yield from _ejected(gateway.upstreams.ejections)
 
 
 def _counted(counters: Counters) -> Iterator[Metric]:
@@ -126,9 +82,4 @@ def _ejected(ejections: Ejections) -> Iterator[Metric]:
     yield GaugeMetricFamily("meshproxy_ejections_active", "Endpoints that are ejected.", ejections.active)
 
 
-def registry_for(service: MeshService) -> CollectorRegistry:
-    """A registry with the figures of the service and of its process (memory, CPU, descriptors)."""
-    registry = CollectorRegistry()
-    registry.register(MeshCollector(service))
-    ProcessCollector(registry=registry)
-    return registry
+__all__ = ["traffic"]

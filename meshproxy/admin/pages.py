@@ -13,16 +13,16 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from meshproxy.admin.metrics import registry_for
+from meshproxy.admin.collector import registry_for
+from meshproxy.admin.served import Served
 from meshproxy.reload import Outcome, Result
-from meshproxy.service import MeshService
 
 _STATUS = {Result.INSTALLED: 200, Result.UNCHANGED: 200, Result.FAILED: 422, Result.STOPPED: 503}
 _PLAIN = b"text/plain; charset=utf-8"
@@ -72,18 +72,33 @@ class _Page(Resource):
         if request.method not in self.methods:
             request.setHeader(b"allow", b", ".join(self.methods))
             return _plain(request, 405, "method not allowed\n")
-        body = self.answer(request)
-        if request.method == b"HEAD":
+        gone: list[Failure] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        def send(body: bytes) -> None:
+            if gone:
+                return
             request.setHeader(b"content-length", b"%d" % len(body))
-            return b""
-        return body
+            if request.method != b"HEAD":
+                request.write(body)
+            request.finish()
+
+        answered = maybeDeferred(self.answer, request).addCallback(send)
+        answered.addErrback(self._failed, request, gone)
+        return NOT_DONE_YET
+
+    def _failed(self, failure: Failure, request: Request, gone: list[Failure]) -> None:
+        _log.failure("An admin page failed", failure)
+        if not gone:
+            request.setResponseCode(500)
+            request.finish()
 
     def _refusal(self, request: Request) -> str:
         site = request.site
         return site.refusal(request) if isinstance(site, AdminSite) else ""
 
     def answer(self, request: Request) -> Any:
-        """The body, or ``NOT_DONE_YET``."""
+        """The body, or a Deferred of it."""
         return _plain(request, 404, "no such page\n")
 
 
@@ -92,7 +107,7 @@ class _Ready(_Page):
 
     summary = "GET   whether requests are served: 200, else 503"
 
-    def __init__(self, service: MeshService) -> None:
+    def __init__(self, service: Served) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._service = service
 
@@ -103,15 +118,15 @@ class _Ready(_Page):
 class _Metrics(_Page):
     summary = "GET   figures for Prometheus"
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, service: Served) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._registry = registry
+        self._service = service
+        self._registry = registry_for(service)
 
-    def answer(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> Deferred[bytes]:
         encode, content_type = choose_encoder((request.getHeader(b"accept") or b"").decode("latin-1"))
         request.setHeader(b"content-type", content_type.encode("ascii"))
-        body: bytes = encode(self._registry)
-        return body
+        return self._service.gather().addCallback(lambda _: encode(self._registry))
 
 
 class _Reload(_Page):
@@ -120,29 +135,20 @@ class _Reload(_Page):
     summary = "POST  read the configuration anew and tell how that ended"
     methods = (b"POST",)
 
-    def __init__(self, service: MeshService) -> None:
+    def __init__(self, service: Served) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._service = service
 
-    def answer(self, request: Request) -> int:
-        gone: list[Failure] = []
-        request.notifyFinish().addErrback(gone.append)
-
-        def tell(outcome: Outcome) -> None:
-            if gone:
-                return
+    def answer(self, request: Request) -> Deferred[bytes]:
+        def told(outcome: Outcome) -> bytes:
             status = {"result": outcome.result.value, "generation": self._service.reload.generation}
             if outcome.error:
                 status["error"] = outcome.error
             request.setResponseCode(_STATUS[outcome.result])
             request.setHeader(b"content-type", b"application/json")
-            request.write(json.dumps(status).encode() + b"\n")
-            request.finish()
+            return json.dumps(status).encode() + b"\n"
 
-        self._service.reload.ask("admin").addCallback(tell).addErrback(
-            lambda failure: _log.failure("Answering a reload failed", failure)
-        )
-        return NOT_DONE_YET
+        return self._service.reload.ask("admin").addCallback(told)
 
 
 class _Root(_Page):
@@ -150,9 +156,9 @@ class _Root(_Page):
 
     isLeaf = False
 
-    def __init__(self, service: MeshService) -> None:
+    def __init__(self, service: Served) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        pages = {b"ready": _Ready(service), b"metrics": _Metrics(registry_for(service)), b"reload": _Reload(service)}
+        pages = {b"ready": _Ready(service), b"metrics": _Metrics(service), b"reload": _Reload(service)}
         lines = []
         for name, page in sorted(pages.items()):
             self.putChild(name, page)
@@ -172,7 +178,7 @@ class AdminSite(Site):
     displayTracebacks = False
     noisy = False
 
-    def __init__(self, service: MeshService, reactor: Any) -> None:
+    def __init__(self, service: Served, reactor: Any) -> None:
         super().__init__(_Root(service), reactor=reactor, timeout=60)  # type: ignore[no-untyped-call]
         self.loopback = True
 

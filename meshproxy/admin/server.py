@@ -15,9 +15,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from meshproxy.admin.pages import AdminSite, is_loopback_name
+from meshproxy.admin.served import Served
 from meshproxy.errors import ConfigError
-from meshproxy.net.ports import probe, reason, shown
-from meshproxy.service import MeshService
+from meshproxy.net.addresses import probe, reason, shown
 
 _HINT = "--admin ENDPOINT takes another place, --admin off none"
 _TCP = re.compile(r"tcp6?:(?:port=)?(\d+)((?::(?:[^:\\]|\\.)*)*)")
@@ -31,7 +31,7 @@ class AdminServer(Service):
 
     name = "admin"
 
-    def __init__(self, service: MeshService, endpoint: str, reactor: Any) -> None:
+    def __init__(self, service: Served, endpoint: str, reactor: Any) -> None:
         self._description = endpoint
         self._endpoint = serverFromString(reactor, endpoint)
         self.site = AdminSite(service, reactor)

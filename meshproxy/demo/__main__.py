@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from meshproxy.demo import scenario
-from meshproxy.net.ports import probe, reason, shown
+from meshproxy.net.addresses import probe, reason, shown
 from meshproxy.tap import DEFAULT_ADMIN
 
 _PR_SET_PDEATHSIG = 1

@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from meshproxy.demo.scenario import LOOPBACK
-from meshproxy.net.ports import reason, shown
+from meshproxy.net.addresses import reason, shown
 
 BODY = b'{"service": "test2-bwce-srv", "message": "hello"}\n'
 

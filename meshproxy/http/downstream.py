@@ -81,7 +81,7 @@ class Downstream(Standing, Protocol):
         self._incoming: Exchange | None = None
         self._paused = 0
         self._ending = self._full = False
-        self._starting = self._lingering = False
+        self._starting = self._lingering = self._asked = False
         self._held = b""
         self._requests = 0
 
@@ -168,6 +168,7 @@ class Downstream(Standing, Protocol):
 
     def head_received(self, reader: RequestReader) -> None:
         """See ``reading.Receiver``."""
+        self._asked = True
         self._incoming = exchange = Exchange(self, reader)
         most = self.gateway.limits.max_requests_per_connection
         if most:
@@ -274,16 +275,23 @@ class Downstream(Standing, Protocol):
 
     # Ending
 
-    def end_when_idle(self) -> None:
-        """Close now if nothing is owed, else after the present answer."""
+    def end_when_idle(self, patiently: bool = False) -> None:
+        """Close now if nothing is owed, else after the present answer; ``patiently``: after the first, if none was."""
         current = self._current
         if current is None:
-            if not self._lingering:
+            if patiently and not self._asked and not self._ending:
+                self.dataReceived = self._received_first  # type: ignore[method-assign]
+            elif not self._lingering:
                 self._ending = True
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
         else:
             current.keep_alive = False
+
+    def _received_first(self, data: bytes) -> None:
+        del self.__dict__["dataReceived"]
+        self.dataReceived(data)
+        self.end_when_idle(patiently=True)
 
     def _end(self, read_all: bool) -> None:
         """Close after what was written is on its way.

@@ -13,6 +13,8 @@ from meshproxy.routes import Route
 if TYPE_CHECKING:
     from meshproxy.http.gateway import Gateway
 
+FIRST_REQUEST_SECONDS = 1.0
+
 
 class _NoRoutes:
     def find(self, request: RoutedRequest) -> Route | None:
@@ -35,7 +37,17 @@ class ListenerFactory(Factory):
         return None if self.gateway.is_full() else Downstream(self)
 
     def drain(self) -> None:
-        """End each connection as soon as it owes no answer."""
+        """End each connection as soon as it owes no answer.
+
+        A client that has connected just now is about to ask, and cannot know better: its first request is answered, if
+        it comes within ``FIRST_REQUEST_SECONDS``.
+        """
         self.draining = True
+        for connection in list(self.connections):
+            connection.end_when_idle(patiently=True)
+        if self.connections:
+            self.gateway.reactor.callLater(FIRST_REQUEST_SECONDS, self._end_idle)
+
+    def _end_idle(self) -> None:
         for connection in list(self.connections):
             connection.end_when_idle()

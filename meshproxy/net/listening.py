@@ -8,6 +8,7 @@ neither does the reactor spin, nor is a client dropped that can be served a mome
 from __future__ import annotations
 
 import os
+import socket
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from typing import Any
 
@@ -33,6 +34,7 @@ class LeanPort(tcp.Port):
 
     factory: Factory
     reactor: Any
+    _wanted = True
     _exhausted = False
     _pause: Any = None
 
@@ -50,19 +52,22 @@ class LeanPort(tcp.Port):
                 # Any other error is about the connection that was to be accepted, as accept(2) says.
                 continue
             self._exhausted = False
-            try:
-                self._serve(accepted, address)
-            except Exception:  # noqa: BLE001 - the port outlives whatever making a protocol does
-                _log.failure("A connection could not be served")
-                accepted.close()
+            self._serve(accepted, address)
 
-    def _serve(self, accepted: Any, address: Any) -> None:
-        protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[no-untyped-call]
-        if protocol is None:
+    def _serve(self, accepted: socket.socket, address: Any) -> LeanServer | None:
+        try:
+            protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[no-untyped-call]
+            if protocol is None:
+                accepted.close()
+                return None
+            number, self.sessionno = self.sessionno, self.sessionno + 1
+            transport = self.transport(accepted, protocol, address, self, number, self.reactor)
+            protocol.makeConnection(transport)
+        except Exception:  # noqa: BLE001 - the port outlives whatever making a protocol does
+            _log.failure("A connection could not be served")
             accepted.close()
-            return
-        number, self.sessionno = self.sessionno, self.sessionno + 1
-        protocol.makeConnection(self.transport(accepted, protocol, address, self, number, self.reactor))
+            return None
+        return transport
 
     def _leave_alone(self, error: OSError) -> None:
         if not self._exhausted:
@@ -77,7 +82,7 @@ class LeanPort(tcp.Port):
 
     def _try_again(self) -> None:
         self._pause = None
-        if not self.disconnecting:
+        if self._wanted and not self.disconnecting:
             self.startReading()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Any) -> None:
@@ -87,16 +92,39 @@ class LeanPort(tcp.Port):
             self._pause = None
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
+    def accept(self, wanted: bool) -> None:
+        """Whether to accept connections; without a call they are."""
+        self._wanted = wanted
+        if wanted:
+            self.startReading()  # type: ignore[no-untyped-call]
+        else:
+            self.stopReading()  # type: ignore[no-untyped-call]
 
-def listen(reactor: Any, port: int, factory: Factory, interface: str = "", backlog: int = 4096) -> IListeningPort:
-    """Listen on a TCP port; 0 takes a free one.
+    def accept_waiting(self) -> None:
+        """Accept all that waits and read what it has sent, before the port closes."""
+        while True:
+            try:
+                accepted, address = self.socket.accept()
+            except OSError:
+                return
+            transport = self._serve(accepted, address)
+            try:
+                sent = transport is not None and accepted.recv(1, socket.MSG_PEEK)
+            except OSError:
+                continue
+            if transport is not None and sent:
+                transport.doRead()
 
-    ``interface`` is an IP, or empty for all IPv4 addresses. Raises ``twisted.internet.error.CannotListenError``. A
-    reactor without real sockets, as tests use, listens in its own way.
+
+def adopt(reactor: Any, listening: socket.socket, factory: Factory) -> IListeningPort:
+    """Accept from a socket that listens. The port has a descriptor of its own, which it closes without ``shutdown``.
+
+    A reactor without real sockets, as tests use, adopts in its own way.
     """
     if not isinstance(reactor, PosixReactorBase):
-        in_its_own_way: IListeningPort = reactor.listenTCP(port, factory, backlog=backlog, interface=interface)
+        in_its_own_way: IListeningPort = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
         return in_its_own_way
-    listening = LeanPort(port, factory, backlog, interface, reactor)
-    listening.startListening()
-    return listening
+    port = LeanPort._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)  # type: ignore[no-untyped-call]
+    port.startListening()
+    adopted: IListeningPort = port
+    return adopted

@@ -16,6 +16,7 @@ from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError, Location
 from meshproxy.http.counters import Counters
 from meshproxy.model import Snapshot
+from meshproxy.net.sockets import Sockets
 from meshproxy.service import MeshService, Settings
 from meshproxy.upstream.outliers import Reason
 from tests.serving import FakeReactor, snapshot
@@ -35,6 +36,7 @@ class PagesTestCase(SynchronousTestCase):
             self.load,
             lambda *args: self.run_in_thread(*args),  # noqa: PLW0108 - a test may replace it
             notify=lambda state: None,
+            sockets=Sockets(bind=self.reactor.bind),
         )
         self.service.startService()
         self.addCleanup(lambda: self.service.running and self.service.stopService())
@@ -142,7 +144,7 @@ class ReloadTests(PagesTestCase):
         """A reload that installs something is told with its generation."""
         self.next = snapshot(81)
         status, body = self.answer("POST", "/reload")
-        self.assertEqual((status, json.loads(body.split("\r\n")[1])), (200, {"result": "installed", "generation": 2}))
+        self.assertEqual((status, json.loads(body)), (200, {"result": "installed", "generation": 2}))
 
     def test_failed(self) -> None:
         """One that fails is told with everything that is wrong."""

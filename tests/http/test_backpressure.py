@@ -171,7 +171,8 @@ class Installing(SynchronousTestCase):
     def test_listener_leaves(self) -> None:
         """Connections of a listener that is gone end as if draining; a listener's factory outlives snapshots."""
         wire = Wire()
-        client = wire.client()
+        client, endpoint = wire.pair(GET % b"")
+        endpoint.send(OK)
         factory = wire.gateway.factory(("", 80))
         wire.gateway.install(snapshot())
         self.assertIs(wire.gateway.factory(("", 80)), factory)

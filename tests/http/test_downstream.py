@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshproxy.http.listeners import FIRST_REQUEST_SECONDS
 from meshproxy.model import Snapshot
 from tests.fakes import Wire, route, snapshot
 
@@ -259,8 +260,10 @@ class Ending(SynchronousTestCase):
     def test_drain(self) -> None:
         """Draining ends idle connections at once and others with their answer, which says so."""
         wire = Wire()
-        idle = wire.client()
-        client, endpoint = wire.pair(GET % b"")
+        idle, endpoint = wire.pair(GET % b"")
+        endpoint.send(OK)
+        client = wire.client()
+        client.send(GET % b"")
         done = wire.gateway.drain(30)
         self.assertTrue(idle.closing)
         self.assertFalse(client.closing)
@@ -270,6 +273,28 @@ class Ending(SynchronousTestCase):
         idle.settle()
         client.settle()
         self.assertNoResult(done)
+        wire.reactor.advance(0.1)
+        self.successResultOf(done)
+
+    def test_drain_waits_for_a_first_request(self) -> None:
+        """A client that has connected and not asked yet cannot know: its request is answered, as its last one, also if
+        it comes in pieces."""
+        wire = Wire()
+        client, other = wire.client(), wire.client()
+        done = wire.gateway.drain(30)
+        self.assertEqual((client.closing, other.closing), (False, False))
+        request = GET % b""
+        client.send(request[:10])
+        client.send(request[10:])
+        endpoint = wire.accept()
+        endpoint.send(OK)
+        (response,) = client.responses()
+        self.assertEqual((response.status, response[b"connection"]), (200, b"close"))
+        self.assertTrue(client.closing)
+        wire.reactor.advance(FIRST_REQUEST_SECONDS)
+        self.assertTrue(other.closing)
+        client.settle()
+        other.settle()
         wire.reactor.advance(0.1)
         self.successResultOf(done)
 

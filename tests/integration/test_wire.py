@@ -20,8 +20,8 @@ from zope.interface import implementer
 from meshproxy.http.gateway import Gateway
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.net.connecting import connect
-from meshproxy.net.listening import listen
 from tests.fakes import CLUSTER, FixedBalancer, RecordedLog, snapshot
+from tests.serving import listen
 
 SIZE = 64 << 20
 PIECE = bytes(range(256)) * 1024
@@ -109,14 +109,14 @@ class WireCase(TestCase):
             return self.endpoints[-1]
 
         factory.buildProtocol = accept  # type: ignore[method-assign, assignment]
-        self.endpoint_port: Any = listen(reactor, 0, factory, "127.0.0.1")
+        self.endpoint_port: Any = listen(reactor, factory)
         member = Endpoint("127.0.0.1", self.endpoint_port.getHost().port)
         balancer = FixedBalancer([member])
         self.log = RecordedLog()
         self.gateway = Gateway(reactor, self.log)  # type: ignore[arg-type]
         self.gateway.install(snapshot(Cluster(CLUSTER, (member,), balancer, balancer)))
         self.factory = self.gateway.factory(("", 80))
-        self.port: Any = listen(reactor, 0, self.factory, "127.0.0.1")
+        self.port: Any = listen(reactor, self.factory)
 
     @inlineCallbacks
     def tearDown(self) -> Iterator[Any]:

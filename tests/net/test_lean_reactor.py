@@ -295,7 +295,8 @@ from meshproxy.net import lean_reactor
 lean_reactor.install()
 from twisted.internet import reactor, protocol
 from meshproxy.net.connecting import connect
-from meshproxy.net.listening import listen
+from meshproxy.net.listening import adopt
+from meshproxy.net.sockets import bind
 from meshproxy.net.transports import LeanClient, LeanServer
 
 class Echo(protocol.Protocol):
@@ -321,7 +322,7 @@ def ask(text, then):
     factory.protocol, factory.text, factory.then, factory.noisy = Asking, text, then, False
     connect(reactor, "127.0.0.1", port.getHost().port, factory, 5)
 
-port = listen(reactor, 0, protocol.Factory.forProtocol(Echo), "127.0.0.1")
+port = adopt(reactor, bind("127.0.0.1", 0, 1, False)[0], protocol.Factory.forProtocol(Echo))
 reactor.callWhenRunning(ask, b"one", lambda: ask(b"fail", lambda: ask(b"two", reactor.stop)))
 reactor.callLater(20, reactor.stop)
 reactor.run()

@@ -1,106 +1,147 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
-from twisted.internet.protocol import Factory
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshproxy.errors import ConfigError
-from meshproxy.net.ports import Ports, probe, shown
-from tests.serving import FakeReactor, listener
+from meshproxy.net.ports import Ports, shares
+from tests.serving import FakeReactor, FakeSocket
+
+ONE, OTHER = ("", 80), ("", 81)
 
 
-def factory(key: tuple[str, int]) -> Factory:
-    return Factory()
+class SharesTests(SynchronousTestCase):
+    def test_every_socket_is_somebodys(self) -> None:
+        """With whatever numbers of sockets and processes: no socket is forgotten, no process without one."""
+        for sockets in range(1, 6):
+            for processes in range(1, 6):
+                taken = [shares(sockets, position, processes) for position in range(processes)]
+                self.assertEqual(set().union(*taken), set(range(sockets)))
+                self.assertNotIn(set(), taken)
+
+    def test_one_each(self) -> None:
+        """As many sockets as processes: one for each. One process fewer: another has two."""
+        self.assertEqual([shares(3, n, 3) for n in range(3)], [{0}, {1}, {2}])
+        self.assertEqual([shares(3, n, 2) for n in range(2)], [{0, 2}, {1}])
+
+    def test_one_for_all(self) -> None:
+        """A socket that was handed in alone is everybody's."""
+        self.assertEqual([shares(1, n, 2) for n in range(2)], [{0}, {0}])
+
+    def test_none(self) -> None:
+        """No socket can be nobody's."""
+        self.assertEqual(shares(0, 0, 2), set())
 
 
 class PortsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = FakeReactor()
+        self.factories: dict[tuple[str, int], Factory] = {ONE: Factory(), OTHER: Factory()}
+        self.ports = Ports(self.reactor)
 
-    def error(self, ports: Ports, *listeners: object) -> list[str]:
-        with self.assertRaises(ConfigError) as caught:
-            ports.open(listeners, factory)  # type: ignore[arg-type]
-        return [str(diagnostic) for diagnostic in caught.exception.diagnostics]
+    def bound(self, port: int) -> Any:
+        return self.reactor.bind("0.0.0.0", port, 1, False)[0]
 
-    def test_addresses(self) -> None:
-        """A mapped port and the address of the command line apply; a server's own ``bind`` wins over the latter."""
-        ports = Ports(self.reactor, {80: 8080}, "127.0.0.1")
-        ports.open([listener(80), listener(81), listener(80, "10.0.0.1")], factory)
-        self.assertEqual(self.reactor.open_ports, [("127.0.0.1", 8080), ("127.0.0.1", 81), ("10.0.0.1", 8080)])
+    def serve(self, **sockets: FakeSocket) -> None:
+        by_key: Any = {{"one": ONE, "other": OTHER}[name]: [it] for name, it in sockets.items()}
+        self.successResultOf(self.ports.serve(by_key, self.factories.__getitem__))
 
-    def test_what_is_open_stays(self) -> None:
-        """A listener that is open already keeps its very port."""
-        ports = Ports(self.reactor)
-        ports.open([listener(80)], factory)
-        before = ports.open_ports["", 80]
-        ports.open([listener(80), listener(81)], factory)
-        self.successResultOf(ports.keep([("", 80), ("", 81)]))
-        self.assertIs(ports.open_ports["", 80], before)
-        self.assertEqual(self.reactor.open_ports, [("", 80), ("", 81)])
+    def test_life(self) -> None:
+        """What stays is not touched, what is new is adopted, what goes is closed; the sockets remain open."""
+        first, second, third = map(self.bound, (80, 81, 82))
+        self.serve(one=first, other=second)
+        self.serve(one=first, other=third)
+        self.assertEqual([port.closed for port in self.reactor.ports], [False, True, False])
+        self.assertEqual([it.closed for it in self.reactor.sockets], [False] * 3)
+        self.assertEqual(len(self.ports), 2)
 
-    def test_all_or_nothing(self) -> None:
-        """One port that cannot be opened leaves the others closed, and those that were open before open."""
-        ports = Ports(self.reactor)
-        ports.open([listener(80)], factory)
-        self.reactor.busy = {82}
-        self.error(ports, listener(80), listener(81), listener(82))
-        self.assertEqual(self.reactor.open_ports, [("", 80)])
-        self.assertEqual(list(ports.open_ports), [("", 80)])
+    def test_another_listener(self) -> None:
+        """A socket that changes hands keeps its port, whose connections are the new listener's."""
+        first = self.bound(80)
+        self.serve(one=first)
+        (port,) = self.reactor.ports
+        self.assertIs(port.factory, self.factories[ONE])
+        self.serve(other=first)
+        self.assertEqual(self.reactor.ports, [port])
+        self.assertIs(port.factory, self.factories[OTHER])
 
-    def test_findings(self) -> None:
-        """Each port that cannot be opened is a finding that names address, port, reason and the server's place."""
-        self.reactor.busy = {81, 8080}
-        errors = self.error(Ports(self.reactor, {80: 8080}), listener(80, line=7), listener(81, "::1", line=9))
-        self.assertIn("mesh.yaml:7:3: cannot listen on 0.0.0.0:8080: Address already in use", errors[0])
-        self.assertIn("--map-port 80=PORT", errors[0])
-        self.assertIn("mesh.yaml:9:3: cannot listen on [::1]:81: Address already in use", errors[1])
 
-    def test_mapped_onto_each_other(self) -> None:
-        """Two listeners that a mapping puts on one port are told apart from a port that somebody else has."""
-        errors = self.error(Ports(self.reactor, {80: 8080}), listener(80), listener(8080))
-        self.assertEqual(errors, ["mesh.yaml:1:3: --map-port puts ports 80 and 8080 both on 0.0.0.0:8080"])
-        self.assertEqual(self.reactor.open_ports, [])
+class Remembering(Protocol):
+    def dataReceived(self, data: bytes) -> None:
+        assert isinstance(self.factory, Served)
+        self.factory.received.append(data)
+        self.transport.loseConnection()  # type: ignore[union-attr]
 
-    def test_unused_mapping(self) -> None:
-        """A mapping of a port that no listener has can be warned about."""
-        self.assertEqual(Ports(self.reactor, {80: 8080, 81: 8081}).unused_mappings([listener(80)]), [81])
 
-    def test_check_opens_nothing(self) -> None:
-        """A check finds a port that is in use, and keeps none."""
-        with socket.create_server(("127.0.0.1", 0)) as busy:
-            port = busy.getsockname()[1]
-            ports = Ports(self.reactor, {80: port}, "127.0.0.1")
-            with self.assertRaises(ConfigError):
-                ports.check([listener(80)])
-        ports.check([listener(80)])
-        probe("127.0.0.1", port)
-        self.assertEqual(self.reactor.ports, [])
+class Served(Factory):
+    """Remembers what connections brought."""
 
-    def test_check_finds_overlaps(self) -> None:
-        """Two servers that are in each other's way are found before anything is opened, and both are named."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        with self.assertRaises(ConfigError) as caught:
-            Ports(self.reactor).check([listener(port, line=7), listener(port, "127.0.0.1", line=9)])
-        (found,) = caught.exception.diagnostics
-        self.assertIn(f"mesh.yaml:9:3: cannot listen on 127.0.0.1:{port}: Address already in use", str(found))
-        self.assertIn("the server at mesh.yaml:7:3 listens on the same port", found.hint)
+    protocol = Remembering
+    noisy = False
 
-    def test_same_address_without_mapping(self) -> None:
-        """Two servers with one address are not blamed on a mapping that there is not."""
-        errors = self.error(Ports(self.reactor, address="127.0.0.1"), listener(80), listener(80, "127.0.0.1", line=9))
-        self.assertIn("mesh.yaml:9:3: this server and the one at", errors[0])
-        self.assertIn("both listen on 127.0.0.1:80", errors[0])
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
 
-    def test_own_port_is_in_the_way(self) -> None:
-        """A port that this very process has for a listener that goes is not blamed on somebody else."""
-        ports = Ports(self.reactor)
-        ports.open([listener(80)], factory)
-        self.reactor.busy = {80}
-        (error,) = self.error(ports, listener(80, "127.0.0.1"))
-        self.assertIn("this process still listens there", error)
 
-    def test_shown(self) -> None:
-        """Addresses are written as people know them."""
-        self.assertEqual([shown("", 80), shown("::1", 80)], ["0.0.0.0:80", "[::1]:80"])
+class RealPortsTests(TestCase):
+    def setUp(self) -> None:
+        self.ports = Ports(reactor)
+        self.served = Served()
+        self.listening = [self.listen(), self.listen()]
+
+    def listen(self) -> socket.socket:
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        self.addCleanup(listening.close)
+        return listening
+
+    def serve(self, *sockets: socket.socket) -> Deferred[None]:
+        return self.ports.serve({ONE: sockets}, lambda key: self.served)
+
+    def say(self, to: socket.socket, what: bytes) -> socket.socket:
+        client = socket.create_connection(to.getsockname(), 10)
+        self.addCleanup(client.close)
+        client.sendall(what)
+        return client
+
+    async def test_waiting_connections(self) -> None:
+        """What waits to be accepted when a port closes is accepted, and what it has sent is read; a client that has
+        not sent anything yet, or has left, is no error."""
+        closing, staying = self.listening
+        self.addCleanup(self.ports.serve, {}, lambda key: self.served)
+        self.serve(closing, staying)
+        self.say(closing, b"a request")
+        self.say(closing, b"")
+        self.say(closing, b"").close()
+        self.say(staying, b"not yet")
+        self.ports.empty({staying})
+        self.assertEqual(self.served.received, [b"a request"])
+        await self.serve(staying)
+
+    async def test_socket_outlives_its_port(self) -> None:
+        """A port that is closed does not shut the socket down: another process may be accepting from it."""
+        await self.serve(self.listening[0])
+        await self.ports.serve({}, lambda key: self.served)
+        client = self.say(self.listening[0], b"x")
+        accepted, _ = self.listening[0].accept()
+        self.addCleanup(accepted.close)
+        self.assertEqual(accepted.getpeername(), client.getsockname())
+
+    def test_share(self) -> None:
+        """A process accepts from its own share of the sockets, also from those that come later, and from all again
+        when it is alone."""
+        self.addCleanup(self.ports.serve, {}, lambda key: self.served)
+        self.ports.share(1, 2)
+        self.serve(*self.listening)
+
+        def reading() -> list[bool]:
+            mine = {port.socket.getsockname() for port in reactor.getReaders() if hasattr(port, "socket")}  # type: ignore[attr-defined]
+            return [it.getsockname() in mine for it in self.listening]
+
+        self.assertEqual(reading(), [False, True])
+        self.ports.share(0, 1)
+        self.assertEqual(reading(), [True, True])

@@ -31,8 +31,10 @@ LAYERS = (
     ),
     ("upstream",),
     ("net", "http"),
-    ("reload", "service", "signals", "explain"),
-    ("admin", "cli", "tap", "demo"),
+    ("reload", "signals", "systemd", "explain"),
+    ("admin",),
+    ("serving", "service", "workers"),
+    ("cli", "tap", "demo"),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 BUNDLED = LAYER["strategies"]

@@ -1,0 +1,42 @@
+"""What the admin pages show: a gateway, in one process or in several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from attrs import frozen
+from prometheus_client.core import Metric
+from twisted.internet.defer import Deferred
+
+from meshproxy.reload import Reload
+
+
+@frozen
+class Processes:
+    """The processes that serve: how many there should be and are, and how many workers were replaced."""
+
+    wanted: int
+    serving: int
+    restarts: int = 0
+
+
+class Served(Protocol):
+    """A gateway as its operator sees it. ``ready``: requests are served."""
+
+    ready: bool
+    reload: Reload
+
+    @property
+    def listeners(self) -> int:
+        """The number of listeners that are served."""
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that serve."""
+
+    def traffic(self) -> Iterable[Metric]:
+        """What all processes have counted, in sum, as of the last ``gather``."""
+
+    def gather(self) -> Deferred[None]:
+        """Bring ``traffic`` up to date; never fails."""

@@ -1,0 +1,219 @@
+"""What serves in a process: its ports, its gateway, its access log and the names of its endpoints.
+
+Order of a start: the first snapshot is installed, then the reactor accepts; ready when the host names of clusters were
+looked up, or some seconds later. Order of a stop: connections that wait to be accepted are taken in, no new ones any
+more, all drain; children such as the admin server end (they can tell about the drain until then); the access log is
+closed.
+"""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from prometheus_client.core import Metric
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
+
+from meshproxy.admin.metrics import traffic
+from meshproxy.errors import ConfigError
+from meshproxy.http.accesslog import AccessLog
+from meshproxy.http.counters import Counters
+from meshproxy.http.gateway import Gateway
+from meshproxy.model import MeshSettings, Snapshot
+from meshproxy.net.addresses import reason
+from meshproxy.net.ports import Ports
+from meshproxy.net.sockets import ListenerKey
+from meshproxy.reload import RunInThread
+from meshproxy.upstream.discovery import Discovery
+from meshproxy.upstream.names import Resolver
+from meshproxy.upstream.resolver import SystemResolver
+
+OFF = "off"
+STANDARD_OUTPUT = "-"
+STANDARD_ERROR = "/dev/stderr"
+
+_LAST_LINES_SECONDS = 2.0  # for an access log that is slow when the process ends
+
+_log = Logger()
+
+
+@frozen
+class Settings:
+    """What the command line says about serving.
+
+    ``mapped_ports``: the port to listen on for a port of the configuration. ``listen_address``: for servers without
+    ``bind``, empty for all IPv4 addresses. ``access_log``: a path, ``-``, ``off``, or None to leave it to the
+    configuration. ``drain_timeout`` is in seconds. ``standard_error`` is the path of what was that when the gateway
+    began: a worker has another one.
+    """
+
+    mapped_ports: Mapping[int, int] = field(factory=dict)
+    listen_address: str = ""
+    access_log: str | None = None
+    drain_timeout: float = 30.0
+    standard_error: str = STANDARD_ERROR
+
+
+def access_log_path(settings: Settings, mesh: MeshSettings) -> str:
+    """A path, ``-`` for standard output, or ``off``: the command line, else ``accessLogFile``, else ``-``."""
+    named = mesh.access_log_file if settings.access_log is None else settings.access_log
+    if named is None or named == "/dev/stdout":
+        return STANDARD_OUTPUT
+    if named == STANDARD_ERROR:
+        return settings.standard_error
+    return named or OFF
+
+
+def open_access_log(path: str, clock: Any, counters: Counters) -> AccessLog | None:
+    """The access log that a path stands for, None where it is ``off``. Raises ``ConfigError``."""
+    if path == OFF:
+        return None
+    try:
+        return AccessLog.open(path, clock, counters)
+    except OSError as error:
+        raise ConfigError.at(None, f"cannot open the access log {path}: {reason(error)}") from error
+
+
+def settle_memory() -> None:
+    """Take what has been loaded out of the garbage collector's sight.
+
+    A full collection walks every object that lives: modules, routes and tables of tens of thousands of entries, while
+    requests wait. What was there when serving began, and what an installed snapshot consists of, lives long; frozen, it
+    is not walked again. At each reload it is thawed once, so that what the old snapshot leaves behind is found.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+class Serving(MultiService):
+    """See the head of this module. Nothing is served before the first ``install``.
+
+    ``reactor`` provides ``IReactorSocket`` and ``IReactorTime``. ``settle`` is called after each installation,
+    ``notify`` with what sd_notify(3) would send. ``resolver`` looks up host names, by default as this machine does.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        run_in_thread: RunInThread,
+        settle: Callable[[], None] = lambda: None,
+        notify: Callable[[str], None] = lambda state: None,
+        resolver: Resolver | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.reactor = reactor
+        self.settings = settings
+        self.ready = False
+        self.gateway = Gateway(reactor)
+        self.ports = Ports(reactor)
+        self._resolver = SystemResolver(reactor) if resolver is None else None
+        names_from: Any = self._resolver or resolver
+        self.discovery = Discovery(reactor, names_from, run_in_thread, self.gateway.upstreams.replace)
+        self.gateway.upstreams.follow = self.discovery.follow
+        self.gateway.upstreams.run_in_thread = run_in_thread
+        self._settle = settle
+        self._notify = notify
+        self._access_log_path = OFF
+        self._hurry: Deferred[None] = Deferred()
+
+    def startService(self) -> None:
+        """Become ready; a snapshot was installed."""
+        self.gateway.start()
+        super().startService()  # type: ignore[no-untyped-call]
+        self.discovery.answered().addCallback(lambda _: self._become_ready())
+
+    def _become_ready(self) -> None:
+        if self.running:
+            self.ready = True
+            self._notify("READY=1")
+
+    # Configuration
+
+    def prepare(self, snapshot: Snapshot) -> Deferred[None]:
+        """Look up what is new in a snapshot; fires when it may be installed."""
+        return self.discovery.prepare(snapshot.clusters)
+
+    def install(self, snapshot: Snapshot, sockets: Mapping[ListenerKey, Sequence[socket.socket]]) -> None:
+        """Make a snapshot take effect; its listeners have these sockets.
+
+        Raises ``ConfigError`` and changes nothing where it cannot be served.
+        """
+        self.switch_access_log(snapshot)
+        self.ports.empty({listening for group in sockets.values() for listening in group})
+        self.gateway.install(snapshot)
+        self.ports.serve(sockets, self.gateway.factory)
+        self._settle()
+
+    # Access log
+
+    def switch_access_log(self, snapshot: Snapshot) -> None:
+        """Write to where a snapshot says; raises ``ConfigError`` and changes nothing where that cannot be opened."""
+        path = access_log_path(self.settings, snapshot.mesh)
+        if path != self._access_log_path:
+            new = open_access_log(path, self.reactor, self.gateway.counters)
+            old, self.gateway.access_log, self._access_log_path = self.gateway.access_log, new, path
+            if old is not None:
+                old.close()
+        if self.gateway.access_log is not None:
+            self.gateway.access_log.use(snapshot.mesh.access_log_format)
+
+    def reopen_access_log(self) -> None:
+        """Go on in a new file of the same name, after the old one was moved away."""
+        if self.gateway.access_log is not None:
+            self.gateway.access_log.reopen()
+
+    # Figures
+
+    def traffic(self) -> Iterable[Metric]:
+        """What this process has counted."""
+        return traffic(self.gateway)
+
+    # Stop
+
+    def hurry(self) -> None:
+        """Wait no longer for what is under way, in a stop that has begun or is to come."""
+        if not self._hurry.called:
+            self._hurry.callback(None)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order; fires when nothing is served any more. See the head of this module."""
+        Service.stopService(self)
+        self.ready = False
+        self._notify("STOPPING=1")
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self.discovery.stop()
+        if self._resolver is not None:
+            self._resolver.close()
+        self.ports.empty()
+        drained = self.gateway.drain(self.settings.drain_timeout)
+        served = all_ended([self.ports.serve({}, self.gateway.factory), drained, self.stop_changing()])
+        await DeferredList([served, self._hurry], fireOnOneCallback=True, consumeErrors=True)
+        await all_ended([maybeDeferred(child.stopService) for child in self if child.running])
+        self.gateway.stop()
+        access_log, self.gateway.access_log = self.gateway.access_log, None
+        if access_log is not None:
+            access_log.close(_LAST_LINES_SECONDS)
+
+    def stop_changing(self) -> Deferred[None]:
+        """Install nothing any more; fires when a change that is under way has ended."""
+        return all_ended([])
+
+
+def all_ended(deferreds: list[Deferred[None]]) -> Deferred[None]:
+    """Fires when all have fired, whatever with; failures are logged, for a stop goes on."""
+    for deferred in deferreds:
+        deferred.addErrback(lambda failure: _log.failure("Stopping was not clean", failure))
+    done: Deferred[None] = DeferredList(deferreds).addCallback(lambda _: None)
+    return done
+
+
+__all__ = ["OFF", "STANDARD_OUTPUT", "Serving", "Settings", "access_log_path", "open_access_log", "settle_memory"]

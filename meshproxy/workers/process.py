@@ -1,0 +1,308 @@
+"""A worker process: ``python -m meshproxy.workers.process NUMBER``, started by the supervisor with a socket to it.
+
+Rules. A worker does what it is told (``commands``) and nothing by itself, but for two things: at SIGTERM it drains and
+ends, as a process that is alone would; and when the supervisor is gone, it does the same, for nobody could reload or
+stop it any more. SIGHUP, SIGINT and the like are the supervisor's business, though a terminal sends them to both.
+
+What it logs goes to standard error, one line each with its priority before it as in sd-daemon(3), for the supervisor to
+log. Its standard output is that of the supervisor and has the access log, where that is meant to be there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from attrs import asdict, field, frozen
+from twisted.internet.error import ConnectionDone
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText, globalLogBeginner
+from twisted.protocols.amp import AMP
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshproxy import config
+from meshproxy.config.diagnostics import render
+from meshproxy.config.sources import Sources
+from meshproxy.errors import ConfigError
+from meshproxy.model import ProxyIdentity, Snapshot
+from meshproxy.net.sockets import ListenerKey
+from meshproxy.registry import Registry
+from meshproxy.reload import RunInThread
+from meshproxy.serving import Serving, Settings, settle_memory
+from meshproxy.signals import Action, Signals
+from meshproxy.workers import commands
+from meshproxy.workers.figures import dump
+from meshproxy.workers.sealed import unseal
+
+CONTROL = 3
+"""The descriptor of the socket to the supervisor."""
+STANDARD_ERROR = 4
+"""The descriptor of the supervisor's standard error; a worker's own one leads to the supervisor."""
+
+PRIORITIES = {LogLevel.debug: 7, LogLevel.info: 6, LogLevel.warn: 4, LogLevel.error: 3, LogLevel.critical: 2}
+
+_log = Logger()
+
+
+@frozen
+class Orders:
+    """What a worker has to know of the command line."""
+
+    access_log: str | None
+    drain_timeout: float
+    identity: ProxyIdentity = field(factory=ProxyIdentity)
+
+    def dump(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), default=sorted)
+
+    @classmethod
+    def load(cls, text: str) -> Orders:
+        """What ``dump`` made."""
+        data = json.loads(text)
+        identity = data["identity"]
+        identity["labels"] = frozenset(map(tuple, identity["labels"]))
+        return cls(data["access_log"], data["drain_timeout"], ProxyIdentity(**identity))
+
+
+@frozen(eq=False)
+class _Prepared:
+    generation: int
+    snapshot: Snapshot
+    sockets: dict[ListenerKey, list[socket.socket]]
+
+
+class Worker(AMP):
+    """The worker's side of the connection.
+
+    ``load`` compiles sources with regard to the snapshot before, and runs through ``run_in_thread``. ``serve`` makes a
+    ``Serving`` of settings, and is given what to call with what it notifies. ``end`` ends the process.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Sources, ProxyIdentity, Snapshot | None], Snapshot],
+        serve: Callable[[Settings, Callable[[str], None]], Serving],
+        run_in_thread: RunInThread,
+        end: Callable[[], None],
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._load, self._serve = load, serve
+        self._run_in_thread = run_in_thread
+        self._end = end
+        self._offered: dict[int, socket.socket] = {}
+        self._prepared: _Prepared | None = None
+        self._installed: _Prepared | None = None
+        self._told_to_stop = self._stopping = False
+
+    # What the supervisor says
+
+    @commands.Begin.responder
+    def begin(self, orders: str) -> dict[str, Any]:
+        """See the command."""
+        self._orders = Orders.load(orders)
+        settings = Settings(
+            access_log=self._orders.access_log,
+            drain_timeout=self._orders.drain_timeout,
+            standard_error=f"/dev/fd/{STANDARD_ERROR}",
+        )
+        self._serving = self._serve(settings, self._notify)
+        return {}
+
+    @commands.Offer.responder
+    def offer(self, number: int, socket: int) -> dict[str, Any]:
+        """See the command."""
+        self._offered[number] = _socket(socket)
+        return {}
+
+    @commands.Prepare.responder
+    async def prepare(self, generation: int, sources: int, listening: str) -> dict[str, Any]:
+        """See the command."""
+        self._prepared = None
+        before = None if self._installed is None else self._installed.snapshot
+        try:
+            snapshot = await self._run_in_thread(lambda: self._load(unseal(sources), self._orders.identity, before))
+        except ConfigError as error:
+            raise commands.Refused(render(error.diagnostics).rstrip()) from error
+        await self._serving.prepare(snapshot)
+        sockets = {(bind, port): [self._offered[n] for n in numbers] for bind, port, numbers in json.loads(listening)}
+        self._prepared = _Prepared(generation, snapshot, sockets)
+        return {}
+
+    @commands.Install.responder
+    def install(self, generation: int) -> dict[str, Any]:
+        """See the command."""
+        prepared = self._prepared
+        if prepared is None or prepared.generation != generation or self._stopping:
+            raise commands.Refused(f"configuration {generation} is not prepared")
+        try:
+            self._serving.install(prepared.snapshot, prepared.sockets)
+        except ConfigError as error:
+            raise commands.Refused(render(error.diagnostics).rstrip()) from error
+        if self._installed is None:
+            self._serving.startService()
+        self._installed, self._prepared = prepared, None
+        self._close_unused()
+        return {}
+
+    @commands.Discard.responder
+    def discard(self) -> dict[str, Any]:
+        """See the command."""
+        self._prepared = None
+        self._close_unused()
+        return {}
+
+    @commands.Share.responder
+    def share(self, position: int, workers: int) -> dict[str, Any]:
+        """See the command."""
+        self._serving.ports.share(position, workers)
+        return {}
+
+    @commands.Count.responder
+    def count(self) -> dict[str, Any]:
+        """See the command."""
+        return {"figures": dump(self._serving.traffic())}
+
+    @commands.ReopenAccessLog.responder
+    def reopen_access_log(self) -> dict[str, Any]:
+        """See the command."""
+        self._serving.reopen_access_log()
+        return {}
+
+    @commands.Stop.responder
+    def told_to_stop(self) -> dict[str, Any]:
+        """See the command."""
+        self._told_to_stop = True
+        self.stop()
+        return {}
+
+    @commands.Hurry.responder
+    def hurry(self) -> dict[str, Any]:
+        """See the command."""
+        self._serving.hurry()
+        return {}
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008 - as Protocol has it
+        """The supervisor is gone."""
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        if not self._stopping:
+            _log.warn("The supervisor is gone: serving what is under way, then ending")
+        self.stop()
+
+    # The end
+
+    def asked_to_stop(self) -> None:
+        """SIGTERM: drain and end; the second time without waiting."""
+        if self._stopping and self._installed is not None:
+            self._serving.hurry()
+        self.stop()
+
+    def stop(self) -> None:
+        """Drain, then end."""
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._installed is None:
+            self._end()
+            return
+        self._serving.stopService().addBoth(lambda _: self._end())
+        self._close_unused()
+
+    def _notify(self, state: str) -> None:
+        if state == "STOPPING=1" and not self._told_to_stop:
+            leaving = self.callRemote(commands.Leaving)  # type: ignore[no-untyped-call]
+            # Perhaps this worker leaves because there is nobody to hear it.
+            leaving.addErrback(lambda failure: None)
+
+    def _close_unused(self) -> None:
+        """Close the sockets that are not served from."""
+        used: set[socket.socket] = set()
+        if self._installed is not None and not self._stopping:
+            used = {listening for group in self._installed.sockets.values() for listening in group}
+        for number, listening in list(self._offered.items()):
+            if listening not in used:
+                listening.close()
+                del self._offered[number]
+
+
+def _socket(descriptor: int) -> socket.socket:
+    os.set_inheritable(descriptor, False)
+    listening = socket.socket(fileno=descriptor)
+    listening.setblocking(False)
+    return listening
+
+
+@implementer(ILogObserver)
+class PriorityLog:
+    """Writes events to a descriptor, each of their lines behind its priority; see the head of this module.
+
+    What is not taken at once is dropped: a supervisor that does not read must not hold up requests. What others than
+    meshproxy have to say counts from warnings on.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        os.set_blocking(descriptor, False)
+
+    def __call__(self, event: LogEvent) -> None:
+        """An event."""
+        level = event.get("log_level", LogLevel.info)
+        if level < LogLevel.warn and not event.get("log_namespace", "").startswith("meshproxy"):
+            return
+        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        lines = "".join(f"<{PRIORITIES[level]}>{line}\n" for line in text.splitlines())
+        try:
+            os.write(self._descriptor, lines.encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass
+
+
+def main() -> None:
+    """Serve as a worker until told to end."""
+    try:
+        from meshproxy.net.lean_reactor import install
+
+        install()
+    except ImportError:
+        pass  # no epoll here: Twisted chooses
+    from twisted.internet import reactor as chosen
+    from twisted.internet.threads import deferToThread
+
+    reactor: Any = chosen
+    globalLogBeginner.beginLoggingTo([PriorityLog(2)], redirectStandardIO=False)
+    registry = Registry.discover()
+    worker = Worker(
+        lambda sources, identity, previous: config.load(sources, registry, identity, previous),
+        lambda settings, notify: Serving(reactor, settings, deferToThread, settle_memory, notify),
+        deferToThread,
+        reactor.stop,
+    )
+
+    def nothing() -> None:
+        """The supervisor has it too."""
+
+    ignored: dict[int, Action] = dict.fromkeys((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2), nothing)
+    Signals(reactor, ignored, {signal.SIGTERM: worker.asked_to_stop, signal.SIGINT: nothing}).install()
+    connect(reactor, CONTROL, worker)
+    reactor.run()
+
+
+def connect(reactor: Any, descriptor: int, protocol: AMP) -> None:
+    """Let a protocol speak over one of a pair of connected UNIX sockets. The descriptor is closed."""
+    from twisted.internet.protocol import Factory
+
+    factory = Factory.forProtocol(lambda: protocol)
+    factory.noisy = False
+    os.set_blocking(descriptor, False)
+    reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, factory)
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
+
+__all__ = ["CONTROL", "PRIORITIES", "STANDARD_ERROR", "Orders", "PriorityLog", "Worker", "connect"]

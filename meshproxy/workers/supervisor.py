@@ -1,0 +1,272 @@
+"""The service tree of a process that lets workers serve: sockets, the reloadable configuration, workers.
+
+Rules. Sockets are opened here, with the privileges that the process begins with, and live as long as this process, so a
+connection that waits to be accepted is not lost with a worker. A configuration is loaded and checked here; only then do
+workers hear of it (``rollout``). A worker that cannot take what was checked is replaced; only if none can is the
+configuration refused.
+
+Ready when each worker serves or has at least tried; from then on, while any does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from prometheus_client.core import Metric
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
+
+from meshproxy.admin.served import Processes
+from meshproxy.config.sources import Sources
+from meshproxy.http.counters import Counters
+from meshproxy.model import ProxyIdentity, Snapshot
+from meshproxy.net.sockets import Sockets
+from meshproxy.reload import Reload, RunInThread
+from meshproxy.service import warn_about_settings
+from meshproxy.serving import Settings, access_log_path, all_ended, open_access_log
+from meshproxy.signals import ProcessSignals
+from meshproxy.systemd import notify_supervisor, tell_reload
+from meshproxy.workers import commands
+from meshproxy.workers.census import Census
+from meshproxy.workers.crew import Crew, WorkerLink
+from meshproxy.workers.process import Orders
+from meshproxy.workers.rollout import Rollout
+from meshproxy.workers.sealed import seal
+
+KILL_SECONDS = 5.0
+"""So long after the drain timeout, workers are killed."""
+HURRY_SECONDS = 2.0
+"""And so long after a second request to stop."""
+HOPELESS = 3
+"""So many early ends of a worker while none has ever served end the start."""
+
+_log = Logger()
+
+
+class Supervisor(MultiService):
+    """See the head of this module.
+
+    ``read``, ``load`` and ``run_in_thread`` are those of ``reload.Reload``; ``first`` is what they gave at first. There
+    are ``size`` workers, ``spawn`` starts the one with a number. ``give_up`` is called when none can be started. The
+    rest is as for ``service.MeshService``.
+    """
+
+    name = "meshproxy"
+
+    def __init__(
+        self,
+        reactor: Any,
+        first: tuple[Sources, Snapshot],
+        settings: Settings,
+        identity: ProxyIdentity,
+        size: int,
+        spawn: Callable[[int], WorkerLink],
+        paths: Sequence[str],
+        read: Callable[[], Sources],
+        load: Callable[[Sources, Snapshot | None], Snapshot],
+        run_in_thread: RunInThread,
+        give_up: Callable[[], None],
+        with_signals: bool = False,
+        settle: Callable[[], None] = lambda: None,
+        notify: Callable[[str], None] = notify_supervisor,
+        sockets: Sockets | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.reactor = reactor
+        self.settings = settings
+        self.ready = False
+        self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address, size)
+        self.reload = Reload(paths, read, self._load, self._installed, reactor, run_in_thread, prepare=self._publish)
+        self.crew = Crew(reactor, size, spawn, self._admit, self._changed)
+        self._rollout = Rollout(Orders(settings.access_log, settings.drain_timeout, identity))
+        self._census = Census(reactor, lambda: self.crew.links, self.crew.replace)
+        self._first = self._loaded = first
+        self._compile = load
+        self._run_in_thread = run_in_thread
+        self._give_up, self._settle, self._notify = give_up, settle, notify
+        self._shares: dict[WorkerLink, tuple[int, int]] = {}
+        self._has_served = self._was_ready = False
+        self._hurry: Deferred[None] = Deferred()
+        self._signals: ProcessSignals | None = None
+        if with_signals:
+            self._signals = ProcessSignals(
+                reactor, settings.drain_timeout, self._hang_up, self.reopen_access_log, self.hurry
+            )
+
+    # Start
+
+    def check(self) -> None:
+        """As ``service.MeshService.check``."""
+        _, snapshot = self._first
+        self.sockets.open(snapshot.listeners)
+        self._try_access_log(snapshot)
+
+    def privilegedStartService(self) -> None:
+        """Open the sockets unless that was done; raises ``ConfigError``."""
+        self.sockets.open(self._first[1].listeners)
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        """Start the workers as soon as the reactor runs."""
+        if self._signals is not None:
+            self._signals.install()
+        sources, snapshot = self._first
+        self.sockets.open(snapshot.listeners)
+        self._rollout.begin(sources, self.sockets.serving(snapshot.listeners))
+        warn_about_settings(self.settings, self.sockets, snapshot)
+        super().startService()  # type: ignore[no-untyped-call]
+        self.reactor.callWhenRunning(self._start_workers)
+
+    def _start_workers(self) -> None:
+        if self.running:
+            self._census.start()
+            self.crew.start()
+
+    # Workers
+
+    def _admit(self, link: WorkerLink) -> Deferred[None]:
+        link.ended.addCallback(self._gone, link)
+        return Deferred.fromCoroutine(self._rollout.admit(link))
+
+    def _gone(self, how: str, link: WorkerLink) -> str:
+        self._rollout.forget(link)
+        self._census.gone(link)
+        self._shares.pop(link, None)
+        return how
+
+    def _changed(self) -> None:
+        serving = self.crew.serving
+        for position, link in enumerate(serving):
+            share = (position, len(serving))
+            if self._shares.get(link) != share:
+                self._shares[link] = share
+                self._tell(link, commands.Share, position=position, workers=len(serving))
+        if serving and not self._has_served:
+            self._has_served = True
+            _, snapshot = self._first
+            self.reload.installed(snapshot)
+            self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
+            self._settle()
+        self.ready = bool(serving) and (self._was_ready or self.crew.settled)
+        if self.ready and not self._was_ready:
+            self._was_ready = True
+            _log.info("{n} workers serve", n=len(serving))
+            self._notify("READY=1")
+        if not self._has_served and self.crew.most_early_ends >= HOPELESS:
+            _log.critical("No worker can be started: giving up")
+            self._give_up()
+
+    def _tell(self, link: WorkerLink, command: Any, **arguments: Any) -> None:
+        """Say something whose answer does not matter; a worker that is gone will be told of otherwise."""
+        link.call(command, **arguments).addErrback(lambda failure: None)
+
+    # Configuration
+
+    def _load(self, sources: Sources, previous: Snapshot | None) -> Snapshot:
+        snapshot = self._compile(sources, previous)
+        self._loaded = (sources, snapshot)
+        return snapshot
+
+    def _publish(self, snapshot: Snapshot) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._publish_in_steps(snapshot))
+
+    async def _publish_in_steps(self, snapshot: Snapshot) -> None:
+        sources, loaded = self._loaded
+        assert loaded is snapshot
+        self._try_access_log(snapshot)
+        opened = self.sockets.open(snapshot.listeners)
+        try:
+            sealed = await self._run_in_thread(seal, sources)
+            serving = self.sockets.serving(snapshot.listeners)
+            await self._rollout.publish(sealed, serving, lambda: self.crew.serving, self.crew.replace)
+        except Exception:
+            self.sockets.close(opened)
+            raise
+
+    def _installed(self, snapshot: Snapshot) -> None:
+        """All workers serve it."""
+        self.sockets.keep(snapshot.listeners)
+        self._settle()
+
+    def _try_access_log(self, snapshot: Snapshot) -> None:
+        """Raise ``ConfigError`` if workers will not be able to open it."""
+        log = open_access_log(access_log_path(self.settings, snapshot.mesh), self.reactor, Counters())
+        if log is not None:
+            log.close()
+
+    def _hang_up(self) -> None:
+        # Before that, the first look at the files is still to come.
+        if self.reload.running:
+            tell_reload(self._notify, lambda: self.ready and bool(self.running), self.reload.ask("SIGHUP"))
+
+    def reopen_access_log(self) -> None:
+        """Have all workers go on in a new file of the same name."""
+        for link in self.crew.links:
+            self._tell(link, commands.ReopenAccessLog)
+
+    # Figures, as admin.served has them
+
+    @property
+    def processes(self) -> Processes:
+        """The workers."""
+        return Processes(self.crew.size, len(self.crew.serving), self.crew.restarts)
+
+    def traffic(self) -> Iterable[Metric]:
+        """What all workers have counted, as of their last answers."""
+        return self._census.total()
+
+    @property
+    def listeners(self) -> int:
+        """The number of listeners."""
+        return 0 if self.reload.snapshot is None else len(self.reload.snapshot.listeners)
+
+    def gather(self) -> Deferred[None]:
+        """Ask all workers for their figures; fires when they have answered, or a moment later."""
+        return self._census.gather()
+
+    # Stop
+
+    def hurry(self) -> None:
+        """Wait no longer for what is under way, in a stop that has begun or is to come."""
+        if not self._hurry.called:
+            self._hurry.callback(None)
+
+    def stopService(self) -> Deferred[None]:
+        """Let the workers end in order; fires when they have."""
+        Service.stopService(self)
+        self.ready = False
+        self._notify("STOPPING=1")
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._census.stop()
+        ended = self.crew.stop()
+        for link in self.crew.links:
+            self._tell(link, commands.Stop)
+        self.sockets.keep(())
+        kill = self.reactor.callLater(self.settings.drain_timeout + KILL_SECONDS, self._kill)
+        self._hurry.addCallback(self._hurry_workers, kill)
+        unchanging = self.reload.stopService() if self.reload.running else all_ended([])
+        await DeferredList([all_ended([unchanging]), self._hurry], fireOnOneCallback=True)
+        await ended
+        if kill.active():
+            kill.cancel()
+        await all_ended([maybeDeferred(child.stopService) for child in self if child.running])
+        if self._signals is not None:
+            self._signals.restore()
+
+    def _hurry_workers(self, _: None, kill: Any) -> None:
+        for link in self.crew.links:
+            self._tell(link, commands.Hurry)
+        if kill.active():
+            kill.reset(HURRY_SECONDS)
+
+    def _kill(self) -> None:
+        for link in self.crew.links:
+            _log.warn("Worker {n} (pid {pid}) is killed: it does not end", n=link.number, pid=link.pid)
+            link.kill()
+
+
+__all__ = ["Supervisor"]
