@@ -30,7 +30,7 @@ from twisted.logger import Logger
 
 from meshproxy.config.diagnostics import render
 from meshproxy.config.sources import SUFFIXES, Sources
-from meshproxy.errors import ConfigError
+from meshproxy.errors import ConfigError, Diagnostic
 from meshproxy.model import Snapshot
 
 POLL_SECONDS = 1.0
@@ -52,10 +52,11 @@ class Result(Enum):
 
 @frozen
 class Outcome:
-    """The end of a reload; ``error`` is the text for the user where it failed."""
+    """The end of a reload; ``error`` is the text for the user where it failed, ``findings`` what it consists of."""
 
     result: Result
     error: str = ""
+    findings: tuple[Diagnostic, ...] = ()
 
 
 Signature = tuple[tuple[object, ...], ...]
@@ -103,7 +104,8 @@ class Reload(Service):
     system's clock in seconds.
 
     Read-only for others: ``snapshot`` (what is served), ``generation`` (how many were installed), ``last_error`` (text
-    of the last failed load, None when the last load was good), ``last_success_at`` (Unix time), ``results``.
+    of the last failed load, None when the last load was good), ``last_success_at`` (Unix time), ``results``,
+    ``last_outcome`` and ``last_outcome_at`` (of the last reload that counts in ``results``, None before it).
     """
 
     name = "reload"
@@ -128,6 +130,8 @@ class Reload(Service):
         self.generation = 0
         self.last_error: str | None = None
         self.last_success_at: float | None = None
+        self.last_outcome: Outcome | None = None
+        self.last_outcome_at: float | None = None
         self.results = dict.fromkeys(Result, 0)
         self._failed_digest: str | None = None
         # None: the first poll reads, for the files may have changed since the snapshot at the start was read.
@@ -212,6 +216,7 @@ class Reload(Service):
             # Most polls that read find nothing: no reload, to whoever counts them.
             if reasons or outcome.result is not Result.UNCHANGED:
                 self.results[outcome.result] += 1
+                self.last_outcome, self.last_outcome_at = outcome, self._wall()
             if reasons and outcome.result is Result.UNCHANGED:
                 _log.info("Reload ({why}): the configuration is unchanged", why=", ".join(reasons))
             for _, answer in asked:
@@ -245,7 +250,7 @@ class Reload(Service):
                     generation=self.generation,
                     text=text,
                 )
-            return self._failed(digest or text, text)
+            return self._failed(digest or text, text, error.diagnostics)
         except Exception as error:  # noqa: BLE001 - serving goes on whatever a load does
             if reasons or digest != self._failed_digest:
                 _log.failure("Loading the configuration failed unexpectedly")
@@ -256,6 +261,6 @@ class Reload(Service):
     def _succeeded(self) -> None:
         self.last_error = self._failed_digest = None
 
-    def _failed(self, digest: str, text: str) -> Outcome:
+    def _failed(self, digest: str, text: str, findings: tuple[Diagnostic, ...] = ()) -> Outcome:
         self._failed_digest, self.last_error = digest, text
-        return Outcome(Result.FAILED, text)
+        return Outcome(Result.FAILED, text, findings)

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.served import Processes
 from meshproxy.model import Snapshot
 from meshproxy.net.sockets import Sockets
@@ -115,6 +116,10 @@ class MeshService(Serving):
     def gather(self) -> Deferred[None]:
         """Nothing: the figures of this process are at hand."""
         return succeed(None)
+
+    def clusters(self, part: str) -> Deferred[Sequence[list[Value]]]:
+        """Those of this process."""
+        return Deferred.fromCoroutine(self.described(part)).addCallback(lambda values: [values])
 
     async def _stop(self) -> None:
         await super()._stop()

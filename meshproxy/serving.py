@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,10 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
+from meshproxy.admin.clusterstatus import Value, cluster_values
 from meshproxy.admin.metrics import traffic
+from meshproxy.admin.shares import KnownShares
+from meshproxy.admin.turns import Turns
 from meshproxy.errors import ConfigError
 from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
@@ -118,6 +122,7 @@ class Serving(MultiService):
         self.discovery = Discovery(reactor, names_from, run_in_thread, self.gateway.upstreams.replace)
         self.gateway.upstreams.follow = self.discovery.follow
         self.gateway.upstreams.run_in_thread = run_in_thread
+        self._shares = KnownShares()
         self._settle = settle
         self._notify = notify
         self._access_log_path = OFF
@@ -174,6 +179,10 @@ class Serving(MultiService):
     def traffic(self) -> Iterable[Metric]:
         """What this process has counted."""
         return traffic(self.gateway)
+
+    async def described(self, part: str) -> list[Value]:
+        """The clusters of this process with ``part`` in their names."""
+        return await cluster_values(self.gateway, self._shares, time.time(), part, Turns(self.reactor))
 
     # Stop
 

@@ -1,14 +1,15 @@
 """The pages of the admin server.
 
 Rules: pages answer GET and HEAD, what changes something answers POST; everything else is 405. Nothing tells the version
-but the metrics page. On a loopback address a request must name a loopback host: a page of another site that a browser
-shows on this machine could otherwise reach the server under a name of its own (DNS rebinding). A POST that such a page
-sends straight to the address is told by its ``Origin``.
+but the pages for metrics and the status. On a loopback address a request must name a loopback host: a page of another
+site that a browser shows on this machine could otherwise reach the server under a name of its own (DNS rebinding). A
+POST that such a page sends straight to the address is told by its ``Origin``.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,8 +21,11 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from meshproxy.admin import status
+from meshproxy.admin.clusterstatus import merged
 from meshproxy.admin.collector import registry_for
 from meshproxy.admin.served import Served
+from meshproxy.admin.turns import Turns
 from meshproxy.reload import Outcome, Result
 
 _STATUS = {Result.INSTALLED: 200, Result.UNCHANGED: 200, Result.FAILED: 422, Result.STOPPED: 503}
@@ -151,14 +155,43 @@ class _Reload(_Page):
         return self._service.reload.ask("admin").addCallback(told)
 
 
+class _Status(_Page):
+    """The status as JSON; ``?cluster=PART`` leaves out clusters whose names do not have that in them."""
+
+    summary = "GET   what is served and in which state, as JSON"
+
+    def __init__(self, service: Served, clock: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._service = service
+        self._clock = clock
+        self._began_at = clock.seconds()
+
+    def answer(self, request: Request) -> Deferred[bytes]:
+        request.setHeader(b"content-type", b"application/json")
+        (part,) = request.args.get(b"cluster", [b""])[:1]
+        return Deferred.fromCoroutine(self._body(part.decode("utf-8", "replace")))
+
+    async def _body(self, part: str) -> bytes:
+        service = self._service
+        processes = await service.clusters(part)
+        uptime = self._clock.seconds() - self._began_at
+        told = status.document(service.reload, service.ready, len(processes), time.time(), uptime, merged(processes))
+        return (await status.encoded(told, Turns(self._clock))).encode()
+
+
 class _Root(_Page):
     """A list of the pages."""
 
     isLeaf = False
 
-    def __init__(self, service: Served) -> None:
+    def __init__(self, service: Served, clock: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        pages = {b"ready": _Ready(service), b"metrics": _Metrics(service), b"reload": _Reload(service)}
+        pages = {
+            b"ready": _Ready(service),
+            b"metrics": _Metrics(service),
+            b"reload": _Reload(service),
+            b"status": _Status(service, clock),
+        }
         lines = []
         for name, page in sorted(pages.items()):
             self.putChild(name, page)
@@ -179,7 +212,7 @@ class AdminSite(Site):
     noisy = False
 
     def __init__(self, service: Served, reactor: Any) -> None:
-        super().__init__(_Root(service), reactor=reactor, timeout=60)  # type: ignore[no-untyped-call]
+        super().__init__(_Root(service, reactor), reactor=reactor, timeout=60)  # type: ignore[no-untyped-call]
         self.loopback = True
 
     def log(self, request: object) -> None:

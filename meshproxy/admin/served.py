@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from attrs import frozen
 from prometheus_client.core import Metric
 from twisted.internet.defer import Deferred
 
+from meshproxy.admin.clusterstatus import Value
 from meshproxy.reload import Reload
 
 
@@ -40,3 +41,6 @@ class Served(Protocol):
 
     def gather(self) -> Deferred[None]:
         """Bring ``traffic`` up to date; never fails."""
+
+    def clusters(self, part: str) -> Deferred[Sequence[list[Value]]]:
+        """The clusters with ``part`` in their names, of each process that answers, as ``clusterstatus`` has them."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from attrs import asdict, frozen
 
 from meshproxy.config.diagnostics import visible
-from meshproxy.config.findings import in_order
+from meshproxy.config.findings import as_object, in_order
 from meshproxy.errors import Diagnostic, Severity
 
 VERSION = 1
@@ -41,7 +41,7 @@ def as_json(diagnostics: Iterable[Diagnostic], checked: Checked | None) -> str:
         "errors": errors,
         "warnings": len(findings) - errors,
         "checked": None if checked is None else asdict(checked),
-        "findings": [_object(finding) for finding in findings],
+        "findings": [as_object(finding) for finding in findings],
     }
     return json.dumps(report, indent=2) + "\n"
 
@@ -49,20 +49,6 @@ def as_json(diagnostics: Iterable[Diagnostic], checked: Checked | None) -> str:
 def as_github(diagnostics: Iterable[Diagnostic]) -> str:
     """A workflow command for each finding, in order of place."""
     return "".join(f"{_command(finding)}\n" for finding in in_order(diagnostics))
-
-
-def _object(finding: Diagnostic) -> dict[str, object]:
-    place = finding.location
-    return {
-        "file": None if place is None else place.file,
-        "line": None if place is None else place.line,
-        "column": None if place is None else place.column,
-        "severity": finding.severity.value,
-        "code": finding.code or None,
-        "message": finding.message,
-        "hint": finding.hint or None,
-        "excerpt": finding.excerpt or None,
-    }
 
 
 def _command(finding: Diagnostic) -> str:

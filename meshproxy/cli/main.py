@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from meshproxy import __version__
-from meshproxy.cli import check, diff, distribution, explain
+from meshproxy.cli import check, diff, distribution, explain, status
 
 EX_USAGE = 64
 _EX_PIPE = 141
@@ -24,6 +24,7 @@ _COMMANDS = {
     explain: "tell where a request goes, and why",
     diff: "tell what a change of the configuration changes for requests, and how many sessions move",
     distribution: "tell how evenly sessions are spread over endpoints",
+    status: "tell what a running gateway serves, and in which state",
 }
 
 
@@ -50,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="meshproxy", description="Looks at configurations of meshproxy.", epilog=_EPILOG)
+    parser = _Parser(
+        prog="meshproxy",
+        description="Looks at configurations of meshproxy, and at a gateway that runs.",
+        epilog=_EPILOG,
+    )
     parser.add_argument("--version", action="version", version=f"meshproxy {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command, what in _COMMANDS.items():

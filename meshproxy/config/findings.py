@@ -95,3 +95,18 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
     location = diagnostic.location
     return ("", 0, 0) if location is None else (location.file, location.line, location.column)
+
+
+def as_object(finding: Diagnostic) -> dict[str, object]:
+    """A finding as JSON has it, for all programs that show some."""
+    place = finding.location
+    return {
+        "file": None if place is None else place.file,
+        "line": None if place is None else place.line,
+        "column": None if place is None else place.column,
+        "severity": finding.severity.value,
+        "code": finding.code or None,
+        "message": finding.message,
+        "hint": finding.hint or None,
+        "excerpt": finding.excerpt or None,
+    }

@@ -268,6 +268,8 @@ class Exchange(ForwardedRequest):
             counters.responses_2xx += 1
         elif status >= 500:
             counters.responses_5xx += 1
+            if self.details == b"via_upstream":
+                self.host.errors += 1
         elif status >= 400:
             counters.responses_4xx += 1
         elif status >= 300:

@@ -105,6 +105,7 @@ class Upstream(ResponseReader, Protocol):
             if isinstance(error, HttpParserCallbackError) and not isinstance(error.__context__, Unwanted):
                 raise
             if isinstance(error.__context__, Retried):
+                self._pool.host.errors += 1
                 self._abandon(exchange)
                 exchange.try_again()
                 return
@@ -189,6 +190,7 @@ class Upstream(ResponseReader, Protocol):
         pool.breakers.requests += 1
         host = pool.host
         host.active += 1
+        host.requests += 1
         if host.monitor is not None:
             host.monitor.connected()
             exchange.special = True

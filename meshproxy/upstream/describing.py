@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
 from meshproxy.availability import Health
@@ -40,15 +42,21 @@ class ClusterStatus:
 
 def describe(state: ClusterState) -> ClusterStatus:
     """The status of a cluster."""
+    loads, endpoints = look(state)
+    return ClusterStatus(state.name, tuple(endpoints), loads)
+
+
+def look(state: ClusterState) -> tuple[Loads, Iterator[EndpointStatus]]:
+    """As ``describe``, but each endpoint when it is asked for; those of now, in their order."""
     cluster = state.cluster
     unhealthy = {} if state.health is None else state.health.health()
     arrangement = available_builder(cluster).arrange(cluster.endpoints, unhealthy)
     priority_of = arrangement.priority_of()
-    endpoints = tuple(
+    endpoints = (
         _status(state, host, priority_of.get(endpoint), unhealthy.get(endpoint, Health.HEALTHY))
-        for endpoint, host in state.hosts.items()
+        for endpoint, host in list(state.hosts.items())
     )
-    return ClusterStatus(cluster.name, endpoints, arrangement.loads)
+    return arrangement.loads, endpoints
 
 
 def _status(state: ClusterState, host: HostState, priority: int | None, health: Health) -> EndpointStatus:
@@ -63,4 +71,4 @@ def _status(state: ClusterState, host: HostState, priority: int | None, health: 
     return EndpointStatus(host.key, priority, health, reason, since, until, ejections, host.active)
 
 
-__all__ = ["ClusterStatus", "EndpointStatus", "describe"]
+__all__ = ["ClusterStatus", "EndpointStatus", "describe", "look"]

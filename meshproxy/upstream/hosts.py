@@ -40,15 +40,16 @@ class HostState:
     """An endpoint at run time: requests in flight and the pool of its connections. ``make_pool`` makes a new one.
 
     ``since`` is when it came to its cluster. ``monitor`` hears how tries end, None where nothing ejects endpoints.
+    ``requests`` counts the tries that were put on a connection, ``errors`` those that failed or were answered 5xx.
     """
 
-    __slots__ = ("active", "address", "key", "log_name", "monitor", "pool", "port", "since")
+    __slots__ = ("active", "address", "errors", "key", "log_name", "monitor", "pool", "port", "requests", "since")
 
     def __init__(self, endpoint: Endpoint, make_pool: _MakePool, since: float = 0.0) -> None:
         self.move(endpoint)
         self.since = since
         self.monitor: Monitor | None = None
-        self.active = 0
+        self.active = self.requests = self.errors = 0
         self.pool = make_pool(self)
 
     def move(self, endpoint: Endpoint) -> None:
@@ -65,11 +66,13 @@ class HostState:
 
     def failed(self) -> None:
         """A try ended without the whole response, and not because of us."""
+        self.errors += 1
         if self.monitor is not None:
             self.monitor.failed()
 
     def timed_out(self) -> None:
         """A try ended because no response came in time."""
+        self.errors += 1
         if self.monitor is not None:
             self.monitor.timed_out()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from meshproxy.policies import ConnectionPool
-from meshproxy.upstream.hosts import ClusterState
+from meshproxy.upstream.hosts import ClusterState, HostState
 
 
 @frozen
@@ -54,15 +54,11 @@ def pool_state(state: ClusterState) -> ClusterPoolState:
         pending_overflows=breakers.pending_overflows,
         request_overflows=breakers.request_overflows,
         retry_overflows=breakers.retry_overflows,
-        hosts=tuple(
-            HostPoolState(
-                key=host.key,
-                connections=host.pool.opened,
-                connecting=host.pool.connecting,
-                idle=len(host.pool.idle),
-                pending=host.pool.pending,
-                active=host.active,
-            )
-            for host in state.hosts.values()
-        ),
+        hosts=tuple(map(host_pool_state, state.hosts.values())),
     )
+
+
+def host_pool_state(host: HostState) -> HostPoolState:
+    """The present state of one host's pool."""
+    pool = host.pool
+    return HostPoolState(host.key, pool.opened, pool.connecting, len(pool.idle), pool.pending, host.active)

@@ -92,6 +92,13 @@ class Count(amp.Command):
     response: ClassVar[Shape] = [(b"figures", Text())]
 
 
+class Describe(amp.Command):
+    """The clusters with ``part`` in their names, as ``clusterstatus`` has them, in JSON."""
+
+    arguments: ClassVar[Shape] = [(b"part", Text())]
+    response: ClassVar[Shape] = [(b"clusters", Text())]
+
+
 class ReopenAccessLog(amp.Command):
     """Go on in a new file of the same name."""
 
@@ -111,6 +118,7 @@ class Leaving(amp.Command):
 __all__ = [
     "Begin",
     "Count",
+    "Describe",
     "Discard",
     "Hurry",
     "Install",

@@ -25,6 +25,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshproxy import config
+from meshproxy.admin.status import encoded_clusters
+from meshproxy.admin.turns import Turns
 from meshproxy.config.diagnostics import render
 from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError
@@ -166,6 +168,12 @@ class Worker(AMP):
     def count(self) -> dict[str, Any]:
         """See the command."""
         return {"figures": dump(self._serving.traffic())}
+
+    @commands.Describe.responder
+    async def describe(self, part: str) -> dict[str, Any]:
+        """See the command."""
+        clusters = await self._serving.described(part)
+        return {"clusters": await encoded_clusters(clusters, Turns(self._serving.reactor))}
 
     @commands.ReopenAccessLog.responder
     def reopen_access_log(self) -> dict[str, Any]:

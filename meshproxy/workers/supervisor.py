@@ -10,6 +10,7 @@ Ready when each worker serves or has at least tried; from then on, while any doe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
+from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.served import Processes
 from meshproxy.config.sources import Sources
 from meshproxy.http.counters import Counters
@@ -39,6 +41,8 @@ KILL_SECONDS = 5.0
 """So long after the drain timeout, workers are killed."""
 HURRY_SECONDS = 2.0
 """And so long after a second request to stop."""
+DESCRIBE_SECONDS = 5.0
+"""How long whoever asks for the status waits for a worker; after that it is told without that worker."""
 HOPELESS = 3
 """So many early ends of a worker while none has ever served end the start."""
 
@@ -225,6 +229,18 @@ class Supervisor(MultiService):
     def gather(self) -> Deferred[None]:
         """Ask all workers for their figures; fires when they have answered, or a moment later."""
         return self._census.gather()
+
+    def clusters(self, part: str) -> Deferred[Sequence[list[Value]]]:
+        """Those of all workers that answer within ``DESCRIBE_SECONDS``."""
+        return Deferred.fromCoroutine(self._described(part))
+
+    async def _described(self, part: str) -> list[list[Value]]:
+        asked = [
+            link.call(commands.Describe, part=part).addTimeout(DESCRIBE_SECONDS, self.reactor)
+            for link in self.crew.serving
+        ]
+        answers: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
+        return [json.loads(answer["clusters"]) for good, answer in answers if good]
 
     # Stop
 

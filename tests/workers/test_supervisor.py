@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from meshproxy.workers import commands
 from meshproxy.workers.commands import (
     Begin,
     Count,
+    Describe,
     Hurry,
     Install,
     Offer,
@@ -30,7 +32,7 @@ from meshproxy.workers.commands import (
     Stop,
 )
 from meshproxy.workers.figures import dump
-from meshproxy.workers.supervisor import HOPELESS, HURRY_SECONDS, KILL_SECONDS, Supervisor
+from meshproxy.workers.supervisor import DESCRIBE_SECONDS, HOPELESS, HURRY_SECONDS, KILL_SECONDS, Supervisor
 from tests.fakes import AtOnce
 from tests.serving import FakeReactor, snapshot
 from tests.workers.crews import FakeLink
@@ -212,6 +214,19 @@ class WorkersTests(SupervisorTestCase):
         self.kill(0)
         self.assertEqual([it.samples[0].value for it in supervisor.traffic()], [10, 1])
         self.assertEqual(supervisor.processes, Processes(2, 1, 1))
+
+    def test_status(self) -> None:
+        """Clusters are told by each worker; one that does not answer, or is gone, is left out after a while."""
+        supervisor = self.started()
+        for link in self.links:
+            link.answers[Describe] = {"clusters": json.dumps([{"name": f"of {link.number}"}])}
+        self.assertEqual(self.successResultOf(supervisor.clusters("x")), [[{"name": "of 0"}], [{"name": "of 1"}]])
+        self.assertEqual(self.links[0].told[-1], (Describe, {"part": "x"}))
+        del self.links[1].answers[Describe]
+        late = supervisor.clusters("")
+        self.assertNoResult(late)
+        self.reactor.advance(DESCRIBE_SECONDS)
+        self.assertEqual(self.successResultOf(late), [[{"name": "of 0"}]])
 
     def test_access_log_is_reopened_by_all(self) -> None:
         """SIGUSR1 concerns every worker."""

@@ -1,0 +1,73 @@
+"""What part of the hashes each endpoint of a cluster gets, found out when somebody asks for it.
+
+A balancer is asked for the endpoints of sample hashes, which works for every strategy. Shares are right to a twentieth
+of an even share for up to a thousand endpoints, and known as long as the balancer serves. One who asks causes no more
+than ``MOST_PICKS`` picks, about a tenth of a second in pieces; clusters beyond that have no shares until the next time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from twisted.logger import Logger
+
+from meshproxy.admin.turns import Turns
+from meshproxy.explain.keyspace import sample_hashes
+from meshproxy.interfaces import ILoadBalancer
+from meshproxy.upstream.hosts import ClusterState
+
+MOST_PICKS = 200_000
+_FEWEST_SAMPLES, _MOST_SAMPLES = 1_000, 20_000
+_SAMPLES_PER_ENDPOINT = 20
+_PIECE = 500
+
+_log = Logger()
+
+
+class KnownShares:
+    """The shares of the balancers that serve."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[ILoadBalancer, Mapping[str, float] | None]] = {}
+
+    def of(self, state: ClusterState) -> Mapping[str, float] | None:
+        """By ``Endpoint.key``; endpoints that get nothing are missing. None where no hash decides, or not known."""
+        balancer, shares = self._known.get(state.name, (None, None))
+        return shares if balancer is state.balancer else None
+
+    def forget(self, served: Mapping[str, ClusterState]) -> None:
+        """Keep only what is about balancers that serve."""
+        known = self._known.items()
+        self._known = {name: it for name, it in known if name in served and served[name].balancer is it[0]}
+
+    async def find_out(self, states: Iterable[ClusterState], turns: Turns) -> None:
+        """Ask the balancers of these clusters that are not known yet."""
+        left = MOST_PICKS
+        for state in states:
+            number = _samples(len(state.hosts))
+            balancer = state.balancer
+            known = self._known.get(state.name, (None, None))[0] is balancer
+            if known or not balancer.uses_hash or number > left:
+                continue
+            left -= number
+            shares: Mapping[str, float] | None = None
+            try:
+                shares = await _shares(balancer, number, turns)
+            except Exception:  # noqa: BLE001 - a strategy that fails here has no shares; requests show more of it
+                _log.failure("The load balancer of cluster {cluster} could not be sampled", cluster=state.name)
+            self._known[state.name] = (balancer, shares)
+
+
+def _samples(endpoints: int) -> int:
+    return min(max(_FEWEST_SAMPLES, _SAMPLES_PER_ENDPOINT * endpoints), _MOST_SAMPLES)
+
+
+async def _shares(balancer: ILoadBalancer, number: int, turns: Turns) -> dict[str, float]:
+    hashes = sample_hashes(number)
+    found: Counter[str] = Counter()
+    for start in range(0, number, _PIECE):
+        picked = [balancer.pick(it, 0) for it in hashes[start : start + _PIECE]]
+        found.update(endpoint.key for endpoint in picked if endpoint is not None)
+        await turns.pause()
+    return {key: count / number for key, count in found.items()}
