@@ -41,6 +41,8 @@ class Health(Enum):
     DEGRADED = "degraded"
     """To be used where nothing better is left."""
     UNHEALTHY = "unhealthy"
+    DRAINING = "draining"
+    """To be treated as if it were not there, but by sessions that are at it."""
 
 
 @frozen
@@ -79,7 +81,10 @@ class Arrangement:
 def arrange(
     endpoints: Sequence[Endpoint], health: Mapping[Endpoint, Health], localities: Localities, panic_threshold: int
 ) -> Arrangement:
-    """Endpoints that ``health`` does not name are healthy. ``panic_threshold`` is in percent."""
+    """Endpoints that ``health`` does not name are healthy. ``panic_threshold`` is in percent.
+
+    Draining endpoints are in no priority: they are no part of what panic is measured by, and it does not reach them.
+    """
 
     def of(groups: Sequence[Group], wanted: Health) -> tuple[Group, ...]:
         return tuple(
@@ -89,7 +94,7 @@ def arrange(
 
     priorities = tuple(
         Priority(tuple(groups), of(groups, Health.HEALTHY), of(groups, Health.DEGRADED))
-        for groups in arranged(endpoints, localities)
+        for groups in arranged([it for it in endpoints if health.get(it) is not Health.DRAINING], localities)
     )
     return Arrangement(priorities, spread([priority.level for priority in priorities], panic_threshold))
 

@@ -6,14 +6,14 @@ keyed by the names and addresses found here, so it outlives a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
 from meshproxy.errors import Diagnostic, Location
 from meshproxy.limits import Limits
-from meshproxy.policies import ConnectionPool, OutlierDetection, Persistence, Warmup
+from meshproxy.policies import ConnectionPool, Drain, OutlierDetection, Persistence, Warmup
 from meshproxy.routes import Route
 
 if TYPE_CHECKING:  # interfaces.py names Endpoint; only annotations here need it back
@@ -105,7 +105,8 @@ class Cluster:
 
     ``outliers``: endpoints that fail are ejected. ``warmup``: new ones get their share little by little.
     ``pool``: how many connections and requests there may be, and how long a connection is used. ``persistence``:
-    sessions stay at their endpoints.
+    sessions stay at their endpoints. ``draining`` are addresses whose endpoints get no other requests than those of the
+    sessions that they have; ``balancer`` was built without them.
     """
 
     name: str
@@ -119,6 +120,23 @@ class Cluster:
     warmup: Warmup | None = None
     pool: ConnectionPool = field(factory=ConnectionPool)
     persistence: Persistence | None = None
+    draining: tuple[Drain, ...] = ()
+
+
+def drained(endpoints: Iterable[Endpoint], draining: Sequence[Drain]) -> dict[Endpoint, float]:
+    """Those of some endpoints that drain, and until when (a Unix time) they keep their sessions."""
+    found: dict[Endpoint, float] = {}
+    for endpoint in endpoints if draining else ():
+        times = [it.until for it in draining if it.covers(endpoint.address, endpoint.port)]
+        if times:
+            found[endpoint] = min(times)
+    return found
+
+
+def taking(endpoints: tuple[Endpoint, ...], draining: Sequence[Drain]) -> tuple[Endpoint, ...]:
+    """Those of some endpoints that take new sessions."""
+    leaving = drained(endpoints, draining)
+    return tuple(it for it in endpoints if it not in leaving) if leaving else endpoints
 
 
 class RoutedRequest(Protocol):

@@ -16,12 +16,11 @@ from collections.abc import Iterable
 
 from meshproxy.cookies import find_cookie
 from meshproxy.model import Endpoint
-from meshproxy.policies import Persistence, SessionCookie
+from meshproxy.policies import FOR_EVER, Persistence, SessionCookie
 
 _TIME, _NUMBER, _SIGNATURE = 5, 12, 16
 _SIZE = _TIME + _NUMBER + _SIGNATURE
 _LENGTH = _SIZE * 4 // 3
-FOR_EVER = float("inf")
 MOST_KNOWN = 8192
 """So many cookies of a cluster are remembered as good, so that most requests need no HMAC."""
 

@@ -127,3 +127,28 @@ class Persistence:
     cookie: SessionCookie
     scope: str
     secrets: tuple[bytes, ...] = field(repr=False)
+
+
+FOR_EVER = float("inf")
+
+
+@frozen
+class Drain:
+    """An address whose endpoints take no new sessions; ``port`` None: at all ports.
+
+    Sessions that they have stay until a Unix time.
+    """
+
+    address: str
+    port: int | None = None
+    until: float = FOR_EVER
+
+    def covers(self, address: str, port: int) -> bool:
+        """Whether it is for the endpoint at this address and port."""
+        return self.address == address and self.port in (None, port)
+
+    @property
+    def shown(self) -> str:
+        """The address, and the port if there is one."""
+        address = f"[{self.address}]" if ":" in self.address and self.port is not None else self.address
+        return address if self.port is None else f"{address}:{self.port}"

@@ -68,6 +68,18 @@ class OnePriorityTests(SynchronousTestCase):
             self.assertEqual(set(picks(builder.build_for(every, failed(*every[:3])))), set(every), inner)
             self.assertEqual(set(picks(builder.build_for(every, failed(*every[:2])))), set(every[2:]), inner)
 
+    def test_draining(self) -> None:
+        """What drains is as if it were not there: no share of the others' health, and not reached by panic."""
+        every = endpoints(4)
+        for inner in (*SIMPLE, *HASHING):
+            builder = AvailableBuilder(inner, panic_threshold=50)
+            drained = dict.fromkeys(every[:2], Health.DRAINING)
+            self.assertEqual(set(picks(builder.build_for(every, drained))), set(every[2:]), inner)
+            # One of the other two is just enough not to panic; when none is left, both are used, and no other one.
+            one_left = {**failed(every[2]), **drained}
+            self.assertEqual(set(picks(builder.build_for(every, one_left))), {every[3]}, inner)
+            self.assertEqual(set(picks(builder.build_for(every, {**one_left, **failed(every[3])}))), set(every[2:]))
+
     def test_nobody(self) -> None:
         """With all endpoints failed and no threshold, and without endpoints, there is none."""
         every = endpoints(2)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from attrs import fields, frozen
 
 from meshproxy.config import checks, consistent_hash, persistence
+from meshproxy.config import draining as drains
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.consistent_hash import HashSetting
 from meshproxy.config.decoding import Fields
+from meshproxy.config.draining import DrainingSetting
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.names import complete_host
@@ -19,7 +21,7 @@ from meshproxy.config.persistence import Persisting
 from meshproxy.errors import Location
 
 _SCOPE = ("host", "subset", "port")
-_LATER = ("draining", "healthCheck")
+_LATER = ("healthCheck",)
 
 
 @frozen(eq=False)
@@ -37,6 +39,7 @@ class Blocks:
     consistent_hash: HashSetting | None = None
     persistence: Persisting | None = None
     sticky_weights: Switch | None = None
+    draining: DrainingSetting | None = None
 
     @property
     def is_sticky(self) -> bool:
@@ -44,7 +47,12 @@ class Blocks:
         return self.sticky_weights is not None and self.sticky_weights.on
 
 
-BLOCKS = {"consistentHash": "consistent_hash", "persistence": "persistence", "stickyWeights": "sticky_weights"}
+BLOCKS = {
+    "consistentHash": "consistent_hash",
+    "persistence": "persistence",
+    "stickyWeights": "sticky_weights",
+    "draining": "draining",
+}
 """The field of ``spec`` that each block stands in, and its attribute of ``Blocks``."""
 
 assert set(BLOCKS.values()) == {it.name for it in fields(Blocks)}
@@ -85,11 +93,12 @@ def decode(document: Document, cluster_domain: str, findings: Findings, strategi
     if len(spec) == sum(name in spec for name in _SCOPE) and document.spec.kind == "mapping":
         names = ", ".join(BLOCKS)
         findings.warning(document.spec.location, f"{metadata} has no effect: it has no block", f"one of {names}")
-    hashing, persisting = spec.get("consistentHash"), spec.get("persistence")
+    hashing, persisting, draining = (spec.get(name) for name in ("consistentHash", "persistence", "draining"))
     blocks = Blocks(
         None if hashing is None else consistent_hash.decode(hashing, findings, strategies),
         None if persisting is None else persistence.decode(persisting, metadata.namespace, findings),
         spec.read("stickyWeights", lambda node: Switch(node.boolean(), node.location)),
+        None if draining is None else drains.decode(draining, findings),
     )
     if host is None or (subset is None and "subset" in spec) or (port is None and "port" in spec):
         return None

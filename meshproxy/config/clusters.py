@@ -17,6 +17,7 @@ from meshproxy.config.backend_policies import BackendPolicies
 from meshproxy.config.backend_policy import Blocks
 from meshproxy.config.balancers import Balancers, equal
 from meshproxy.config.balancing import Balancing, Strategies
+from meshproxy.config.cluster_endpoints import drains, of_subset, usable_endpoints
 from meshproxy.config.connection_pool import PoolBlock
 from meshproxy.config.decoding import not_served
 from meshproxy.config.destination_rule import Policy, Subset
@@ -33,12 +34,11 @@ from meshproxy.config.services import Service, Services
 from meshproxy.config.syntax import canonical_ip
 from meshproxy.interfaces import ILoadBalancerBuilder
 from meshproxy.localities import arranged
-from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity
-from meshproxy.policies import ConnectionPool, OutlierDetection, Persistence
+from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity, taking
+from meshproxy.policies import ConnectionPool, Drain, OutlierDetection, Persistence
 
 _NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
 _ENCRYPTED = ("HTTPS", "TLS")
-_ENDPOINT_KINDS = frozenset({"Service", "ServiceEntry", "WorkloadEntry", "EndpointSlice", "Endpoints", "Pod"})
 
 
 @frozen(eq=False)
@@ -79,6 +79,7 @@ class _Wanted:
     outliers: OutlierDetection | None
     pool: ConnectionPool
     persistence: Persistence | None
+    draining: tuple[Drain, ...]
 
 
 class Clusters:
@@ -214,7 +215,9 @@ class Clusters:
         if protocol in _ENCRYPTED:
             message = f"port {port} of {service.host} is {protocol}, but requests are sent there as plain HTTP"
             self._findings.warning(service.ports[port].location, message, "as Istio does without trafficPolicy.tls")
-        endpoints = self._endpoints(destination, service, port, subset)
+        endpoints = usable_endpoints(destination, service, port, subset, self._broken, self._findings)
+        leaving = () if blocks.persistence is None else of_subset(service.leaving(port, self._findings), subset)
+        endpoints = (*endpoints, *leaving)
         if blocks.consistent_hash is not None:
             spread = service.resolution is Resolution.DNS
             endpoints = blocks.consistent_hash.identified(endpoints, service.host, spread, self._findings)
@@ -236,6 +239,7 @@ class Clusters:
             None if outliers is None else outliers.detection,
             evolve(block.pool, retry_budget=policy.retry_budget),
             None if keeping is None else keeping.policy(service.host, self._secrets, self._findings),
+            drains(blocks, service, endpoints, leaving, self._findings),
         )
         self._add(name, cluster)
 
@@ -266,29 +270,6 @@ class Clusters:
             return AvailableBuilder(builder, policy, outliers.detection.min_health_percent)
         return AvailableBuilder(builder, policy) if policy.weighted else builder
 
-    def _endpoints(
-        self, destination: Destination, service: Service, port: int, subset: Subset | None
-    ) -> tuple[Endpoint, ...]:
-        endpoints = service.endpoints(port, self._findings)
-        if not endpoints:
-            if not self._broken & _ENDPOINT_KINDS:
-                message = f"port {port} of {service.host} has no endpoint: {destination.loss}"
-                self._findings.warning(destination.host_location, message, service.reason_for_no_endpoint)
-            return endpoints
-        if subset is None or not subset.labels:
-            return endpoints
-        wanted = set(subset.labels.items())
-        chosen = tuple(endpoint for endpoint in endpoints if wanted <= set(endpoint.labels))
-        if not chosen and not self._broken & _ENDPOINT_KINDS:
-            labels = ", ".join(f"{key}={value}" for key, value in sorted(wanted))
-            message = (
-                f"no endpoint of {service.host} has the labels {labels} of subset {subset.name}: {destination.loss}"
-            )
-            unlabeled = not any(endpoint.labels for endpoint in endpoints) and service.metadata.kind == "Service"
-            hint = "endpoints have the labels of their Pods, which have to be among the documents" if unlabeled else ""
-            self._findings.warning(destination.subset_location, message, hint, "IST0173")
-        return chosen
-
     def _add(self, name: str, wanted: _Wanted) -> None:
         builder, endpoints = wanted.builder, wanted.endpoints
         logical = wanted.resolution is Resolution.DNS_ROUND_ROBIN
@@ -307,16 +288,18 @@ class Clusters:
             warmup=wanted.balancing.warmup,
             pool=wanted.pool,
             persistence=wanted.persistence,
+            draining=wanted.draining,
         )
         old = self._previous.get(name)
         balancer = None
-        if old is not None and old.endpoints == endpoints and equal(old.builder, builder):
+        same = old is not None and (old.endpoints, old.draining) == (endpoints, wanted.draining)
+        if old is not None and same and equal(old.builder, builder):
             balancer = old.balancer
             if _settings(old) == _settings(made(balancer=balancer)):
                 self.clusters[name] = old
                 return
         if balancer is None:
-            balancer = self._balancers.balancer(wanted.balancing, builder, endpoints)
+            balancer = self._balancers.balancer(wanted.balancing, builder, taking(endpoints, wanted.draining))
         if balancer is not None:
             self.clusters[name] = made(balancer=balancer)
 

@@ -23,6 +23,7 @@ SLICE_FIELDS = ("addressType", "endpoints", "ports")
 ENDPOINTS_FIELDS = ("subsets",)
 _SERVICE_NAME = "kubernetes.io/service-name"
 _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
+_CONDITIONS = ("ready", "serving", "terminating")
 PodName = tuple[str, str]
 """Namespace and name of a pod."""
 
@@ -37,12 +38,16 @@ class Pod:
 
 @frozen(eq=False)
 class PodAddress:
-    """A ready address; ``pod`` is None where no pod is named. ``hostname`` is that of the pod, "" if unknown."""
+    """An address; ``pod`` is None where no pod is named. ``hostname`` is that of the pod, "" if unknown.
+
+    ``leaving``: it is not ready, and about to end, but serves what it has begun.
+    """
 
     address: str
     location: Location
     pod: PodName | None
     hostname: str = ""
+    leaving: bool = False
 
 
 @frozen(eq=False)
@@ -52,12 +57,16 @@ class AddressGroup:
     ports: Mapping[str, int]
     addresses: tuple[PodAddress, ...]
 
-    def endpoints_at(self, port_name: str, pods: Mapping[PodName, Pod]) -> Iterator[tuple[Endpoint, Location]]:
-        """Where the service port of a name is served."""
+    def endpoints_at(
+        self, port_name: str, leaving: bool, pods: Mapping[PodName, Pod]
+    ) -> Iterator[tuple[Endpoint, Location]]:
+        """See ``EndpointSource``."""
         number = self.ports.get(port_name)
         if number is None:
             return
         for entry in self.addresses:
+            if entry.leaving is not leaving:
+                continue
             pod = None if entry.pod is None else pods.get(entry.pod)
             labels = () if pod is None else tuple(sorted(pod.metadata.labels.items()))
             yield Endpoint(entry.address, number, labels=labels, hostname=entry.hostname), entry.location
@@ -106,7 +115,7 @@ def decode_slice(document: Document, findings: Findings) -> ServiceAddresses | N
         return None
     addresses: list[PodAddress] = []
     for entry in fields.items("endpoints"):
-        addresses += findings.attempt(_ready_addresses, entry, metadata.namespace) or ()
+        addresses += findings.attempt(_usable_addresses, entry, metadata.namespace) or ()
     return ServiceAddresses(metadata, service, (AddressGroup(_ports(fields), tuple(addresses)),))
 
 
@@ -133,19 +142,22 @@ def _port(node: Node) -> tuple[str, int] | None:
     return ("" if name is None else name.string()), checks.port_number(number)
 
 
-def _ready_addresses(node: Node, namespace: str) -> list[PodAddress]:
+def _usable_addresses(node: Node, namespace: str) -> list[PodAddress]:
     addresses = node.get("addresses")
     if addresses is None:
         node.fail(f"{node.path}.addresses is required")
     pod = _pod(node, namespace)
     hostname = _hostname(node, pod)
-    found = [PodAddress(_ip(entry), entry.location, pod, hostname) for entry in addresses.items()]
     conditions = node.get("conditions")
-    if conditions is not None:
-        ready, terminating = conditions.get("ready"), conditions.get("terminating")
-        if (ready is not None and not ready.boolean()) or (terminating is not None and terminating.boolean()):
-            return []
-    return found
+    told = {} if conditions is None else {name: _condition(conditions, name) for name in _CONDITIONS}
+    leaving = told.get("terminating") or False
+    found = [PodAddress(_ip(entry), entry.location, pod, hostname, leaving) for entry in addresses.items()]
+    return found if told.get("serving" if leaving else "ready", not leaving) is not False else []
+
+
+def _condition(conditions: Node, name: str) -> bool | None:
+    node = conditions.get(name)
+    return None if node is None else node.boolean()
 
 
 def _address(node: Node, namespace: str) -> PodAddress:

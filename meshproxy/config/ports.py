@@ -24,5 +24,8 @@ class ServicePort:
 class EndpointSource(Protocol):
     """What knows endpoints of a service."""
 
-    def endpoints_at(self, port_name: str) -> Iterator[tuple[Endpoint, Location]]:
-        """Endpoints of the service port with this name, and where they are written."""
+    def endpoints_at(self, port_name: str, leaving: bool) -> Iterator[tuple[Endpoint, Location]]:
+        """Endpoints of the service port with this name, and where they are written.
+
+        ``leaving``: instead those that are not ready and about to end, but serve what they have begun.
+        """

@@ -50,13 +50,19 @@ class Service:
         """
         known = self._endpoints.get(number)
         if known is None:
-            known = self._endpoints[number] = self._collect(self.ports[number].name, findings)
+            known = self._endpoints[number] = self._collect(self.ports[number].name, False, findings)
         return known
 
-    def _collect(self, port_name: str, findings: Findings) -> tuple[Endpoint, ...]:
+    def leaving(self, number: int, findings: Findings) -> tuple[Endpoint, ...]:
+        """The endpoints of a port that are about to end, but serve what they have begun; none that is in use too."""
+        used = {endpoint.key for endpoint in self.endpoints(number, findings)}
+        found = self._collect(self.ports[number].name, True, findings)
+        return tuple(endpoint for endpoint in found if endpoint.key not in used)
+
+    def _collect(self, port_name: str, leaving: bool, findings: Findings) -> tuple[Endpoint, ...]:
         found: dict[tuple[str, int], Endpoint] = {}
         for source in self.sources:
-            for endpoint, location in source.endpoints_at(port_name):
+            for endpoint, location in source.endpoints_at(port_name, leaving):
                 first = found.setdefault((endpoint.address, endpoint.port), endpoint)
                 if first is not endpoint:
                     findings.warning(location, f"endpoint {endpoint.key} of {self.host} is there again and counts once")
@@ -85,8 +91,10 @@ class _EntrySource:
     resolution: Resolution
     workloads: tuple[Workload, ...]
 
-    def endpoints_at(self, port_name: str) -> Iterator[tuple[Endpoint, Location]]:
+    def endpoints_at(self, port_name: str, leaving: bool) -> Iterator[tuple[Endpoint, Location]]:
         """See ``EndpointSource``."""
+        if leaving:
+            return
         port = next((port for port in self.entry.ports if port.name == port_name), None)
         if port is None or self.resolution is Resolution.NONE:
             return
@@ -104,9 +112,9 @@ class _PodSource:
     group: AddressGroup
     pods: Mapping[PodName, Pod]
 
-    def endpoints_at(self, port_name: str) -> Iterator[tuple[Endpoint, Location]]:
+    def endpoints_at(self, port_name: str, leaving: bool) -> Iterator[tuple[Endpoint, Location]]:
         """See ``EndpointSource``."""
-        return self.group.endpoints_at(port_name, self.pods)
+        return self.group.endpoints_at(port_name, leaving, self.pods)
 
 
 class Services:

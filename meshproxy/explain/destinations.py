@@ -105,11 +105,11 @@ def _chosen(
     if keys and key_hash is None and forward.keyless_status is not None:
         return evolve(explained, why=f"no hash key was found in the request; {forward.keyless_status}")
     if kept is not None:
-        candidates = tuple(_candidates(state.cluster.endpoints))
+        candidates = tuple(_candidates(state.cluster.endpoints, state))
         return evolve(explained, endpoint=kept.key, candidates=candidates)
     why = _why_drawn(balancer, keys)
     if key_hash is None or why:
-        return evolve(explained, drawn=True, why=why, candidates=tuple(_candidates(state.cluster.endpoints)))
+        return evolve(explained, drawn=True, why=why, candidates=tuple(_candidates(state.cluster.endpoints, state)))
     locates = ILocatesHash(balancer, None)
     order = list(balancer.candidates(key_hash))
     tries = _tries(state, plan, key_hash)
@@ -118,7 +118,7 @@ def _chosen(
         hash=f"{key_hash:016x}",
         at={} if locates is None else dict(locates.locate(key_hash)),
         endpoint=tries[0].key if tries else None,
-        candidates=tuple(_candidates(order)),
+        candidates=tuple(_candidates([*order, *state.drains], state)),
         retries=tuple(endpoint.key for endpoint in tries[1:]),
     )
 
@@ -169,9 +169,10 @@ def _keys(forward: Forward, request: AskedRequest) -> Iterable[FoundKey]:
         yield found
 
 
-def _candidates(endpoints: Sequence[Endpoint]) -> Iterable[Candidate]:
+def _candidates(endpoints: Sequence[Endpoint], state: ClusterState) -> Iterable[Candidate]:
     for endpoint in endpoints[:_MOST_CANDIDATES]:
-        yield Candidate(endpoint.key, locality=endpoint.locality)
+        health = "draining" if endpoint in state.drains else "healthy"
+        yield Candidate(endpoint.key, health, endpoint.locality)
 
 
 def changes(before: Iterable[Field], after: Iterable[Field]) -> Iterable[HeaderChange]:

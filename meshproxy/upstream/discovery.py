@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from meshproxy.model import UNIX_MARKS, Cluster, Endpoint
+from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, taking
 from meshproxy.upstream.names import Names, Resolver, is_routable
 
 FIRST_ANSWER_SECONDS = 5.0
@@ -171,7 +171,8 @@ class Discovery:
         entry.built_at = self._clock.seconds()
         all_tried = all(map(self._names.is_tried, entry.names))
         endpoints = entry.endpoints(self._names)
-        building = maybeDeferred(self._run_in_thread, entry.cluster.builder.build, endpoints)
+        usable = taking(endpoints, entry.cluster.draining)
+        building = maybeDeferred(self._run_in_thread, entry.cluster.builder.build, usable)
 
         def built(balancer: Any) -> None:
             entry.served = evolve(entry.cluster, endpoints=endpoints, balancer=balancer)

@@ -71,7 +71,8 @@ class ClusterHealth:
 
     def health(self) -> dict[Endpoint, Health]:
         """The endpoints that are not healthy."""
-        return {endpoint: Health.UNHEALTHY for endpoint, host in self._state.hosts.items() if host.is_ejected}
+        ejected = {endpoint: Health.UNHEALTHY for endpoint, host in self._state.hosts.items() if host.is_ejected}
+        return {**ejected, **dict.fromkeys(self._state.drains, Health.DRAINING)}
 
     # The detector
 

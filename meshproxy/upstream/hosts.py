@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
-from meshproxy.model import Cluster, Endpoint
+from meshproxy.model import Cluster, Endpoint, drained
 from meshproxy.persistence import Sessions
 from meshproxy.upstream.breakers import CircuitBreakers
 from meshproxy.upstream.ejections import Ejections
@@ -86,7 +86,8 @@ class ClusterState:
     """A cluster at run time: its present configuration, its circuit breakers, its hosts, the balancer that serves.
 
     ``sessions`` knows the cookies that keep sessions at their hosts, None where there are none. ``plain``: the first
-    host of a request is a matter of its hash and the balancer alone.
+    host of a request is a matter of its hash and the balancer alone. ``drains`` are the endpoints that take no new
+    sessions, and until when (a Unix time) they keep those they have.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class ClusterState:
         "balancer",
         "breakers",
         "cluster",
+        "drains",
         "health",
         "hosts",
         "log_name",
@@ -137,6 +139,7 @@ class ClusterState:
 
     def _take_over_hosts(self, cluster: Cluster) -> None:
         kept = {}
+        self.drains = drained(cluster.endpoints, cluster.draining)
         self.hosts: dict[Endpoint, HostState] = {}
         for endpoint in cluster.endpoints:
             key = endpoint.key
@@ -168,11 +171,11 @@ class ClusterState:
         """The endpoint to which the ``Cookie`` lines of a request tie its session, None where it may go anywhere."""
         if self.sessions is None or not lines:
             return None
-        endpoint = self.sessions.endpoint(lines, self._upstreams.wall())
-        if endpoint is None:
+        now = self._upstreams.wall()
+        endpoint = self.sessions.endpoint(lines, now)
+        if endpoint is None or self.hosts[endpoint].is_ejected:
             return None
-        host = self.hosts.get(endpoint)
-        return None if host is None or host.is_ejected else endpoint
+        return None if endpoint in self.drains and now >= self.drains[endpoint] else endpoint
 
     def session_cookie(self, endpoint: Endpoint) -> bytes | None:
         """The ``Set-Cookie`` value for a session that begins at an endpoint; None where no cookies are used."""

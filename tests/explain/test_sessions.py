@@ -31,6 +31,16 @@ class SessionTests(SynchronousTestCase):
         self.assertIn("no cookie sid that is good", text)
         self.assertTrue(forward.destinations[0].drawn)
 
+    def test_draining(self) -> None:
+        """An endpoint that drains is told among the candidates, whether hashes decide or not."""
+        text = policy("host: app.test\ndraining: [{address: 10.0.0.1}]")
+        for balancing in ("simple: RANDOM", "consistentHash: {useSourceIp: true}"):
+            site = Site(service(1, 2), route(), rule(f"loadBalancer: {{{balancing}}}"), text)
+            forward, shown = explained(site)
+            states = {it.address: it.state for it in forward.destinations[0].candidates}
+            self.assertEqual(states, {"10.0.0.1:80": "draining", "10.0.0.2:80": "healthy"})
+            self.assertIn("10.0.0.1:80 (draining)", shown)
+
     def test_weighted(self) -> None:
         """A cookie's endpoint decides among destinations, too."""
         site = Site(service(1, 2), weighted(50, 50), rule(), SECRET, KEEPING)

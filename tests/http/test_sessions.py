@@ -177,6 +177,51 @@ class PersistenceTests(SynchronousTestCase):
         self.assertEqual({site.get(cookie)[0] for cookie in begun.values()}, {"10.0.0.1"})
 
 
+class DrainingTests(SynchronousTestCase):
+    def draining(self, address: str, until: str = "") -> str:
+        return policy(SPEC % "" + f"\ndraining: [{{address: {address}{until}}}]")
+
+    def test_sessions_stay(self) -> None:
+        """An endpoint that drains takes no new sessions and keeps those it has, also beside ejected ones."""
+        ejecting = (
+            "outlierDetection: {consecutive5xxErrors: 1, maxEjectionPercent: 100}, loadBalancer: {simple: RANDOM}"
+        )
+        http = "retries: {attempts: 0}, route: [{destination: {host: app.test}}]"
+        site = Site(service(1, 2, 3), route(http), rule(ejecting), SECRET, KEEPING)
+        first, cookie, _ = site.get()
+        texts = (service(1, 2, 3), route(http), rule(ejecting), SECRET, self.draining(first))
+        site.reload(*texts)
+        self.assertEqual({site.get(cookie) for _ in range(9)}, {(first, "", 200)})
+        others = {site.get()[0] for _ in range(20)}
+        self.assertEqual(others, {"10.0.0.1", "10.0.0.2", "10.0.0.3"} - {first})
+        site.broken = {min(others)}
+        while site.get()[0] not in site.broken:
+            pass
+        self.assertEqual({site.get()[0] for _ in range(20)}, {max(others)})
+        self.assertEqual(site.get(cookie), (first, "", 200))
+
+    def test_end(self) -> None:
+        """From its end on, a drain moves the sessions that are left."""
+        site = Site(service(1, 2), route(), rule(), SECRET, KEEPING)
+        first, cookie, _ = site.get()
+        until = ", until: 2030-05-01T12:00:00Z"
+        site.reload(service(1, 2), route(), rule(), SECRET, self.draining(first, until))
+        site.now = 1903867199.0
+        self.assertEqual(site.get(cookie), (first, "", 200))
+        site.now += 1
+        second, other, _ = site.get(cookie)
+        self.assertNotEqual(second, first)
+        self.assertEqual(site.get(other), (second, "", 200))
+
+    def test_everything_drains(self) -> None:
+        """Nobody is left for new sessions then."""
+        site = Site(service(1), route(), rule(), SECRET, KEEPING)
+        first, cookie, _ = site.get()
+        site.reload(service(1), route(), rule(), SECRET, self.draining(first))
+        self.assertEqual(site.get(cookie), (first, "", 200))
+        self.assertEqual(site.get()[2], 503)
+
+
 class StickyWeightTests(SynchronousTestCase):
     STICKY = policy("host: app.test\nstickyWeights: true")
     HASHING = rule("loadBalancer: {consistentHash: {httpHeaderName: x-user}}")
