@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.served import Processes
+from meshproxy.handover import Handover
 from meshproxy.model import Snapshot
 from meshproxy.net.sockets import Sockets
 from meshproxy.reload import Reload, RunInThread
@@ -54,11 +55,12 @@ class MeshService(Serving):
         self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address)
         self.reload = Reload(paths, read, load, self._install, reactor, run_in_thread, prepare=self.prepare)
         self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
+        self.handover: Handover | None = None
         self._first = snapshot
         self._signals: ProcessSignals | None = None
         if with_signals:
             self._signals = ProcessSignals(
-                reactor, settings.drain_timeout, self._hang_up, self.reopen_access_log, self.hurry
+                reactor, settings.drain_timeout, self._hang_up, self.reopen_access_log, self._restart, self.hurry
             )
 
     def check(self) -> None:
@@ -95,6 +97,15 @@ class MeshService(Serving):
 
     def _hang_up(self) -> None:
         tell_reload(self._notify, lambda: self.ready, self.reload.ask("SIGHUP"))
+
+    def _restart(self) -> None:
+        if self.handover is not None:
+            self.handover.begin()
+
+    def tell_stopping(self) -> None:
+        """See ``Serving``; after a handover, the service goes on in another process."""
+        if self.handover is None or not self.handover.done:
+            super().tell_stopping()
 
     def stop_changing(self) -> Deferred[None]:
         """See ``Serving``."""

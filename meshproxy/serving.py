@@ -195,7 +195,7 @@ class Serving(MultiService):
         """Stop in order; fires when nothing is served any more. See the head of this module."""
         Service.stopService(self)
         self.ready = False
-        self._notify("STOPPING=1")
+        self.tell_stopping()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -211,6 +211,10 @@ class Serving(MultiService):
         access_log, self.gateway.access_log = self.gateway.access_log, None
         if access_log is not None:
             access_log.close(_LAST_LINES_SECONDS)
+
+    def tell_stopping(self) -> None:
+        """Notify that this process is about to end."""
+        self._notify("STOPPING=1")
 
     def stop_changing(self) -> Deferred[None]:
         """Install nothing any more; fires when a change that is under way has ended."""

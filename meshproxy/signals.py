@@ -61,14 +61,18 @@ class Signals:
 
 
 class ProcessSignals(Signals):
-    """The signals of a gateway: SIGHUP (``reload``), SIGUSR1 (``reopen`` the access log), SIGTERM and SIGINT.
+    """The signals of a gateway: SIGHUP (``reload``), SIGUSR1 (``reopen`` the access log), SIGUSR2 (``restart``),
+    SIGTERM and SIGINT.
 
     The latter stop the reactor, and so all services; the second one calls ``hurry``. ``drain_timeout`` is in seconds.
     """
 
-    def __init__(self, reactor: Any, drain_timeout: float, reload: Action, reopen: Action, hurry: Action) -> None:
+    def __init__(
+        self, reactor: Any, drain_timeout: float, reload: Action, reopen: Action, restart: Action, hurry: Action
+    ) -> None:
         stopping: dict[int, Action] = {signal.SIGTERM: self._asked_to_stop, signal.SIGINT: self._asked_to_stop}
-        super().__init__(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: reopen}, stopping)
+        actions: dict[int, Action] = {signal.SIGHUP: reload, signal.SIGUSR1: reopen, signal.SIGUSR2: restart}
+        super().__init__(reactor, actions, stopping)
         self._drain_timeout = drain_timeout
         self._hurry = hurry
         self._stop_asked = False

@@ -10,9 +10,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from ipaddress import ip_address
+from socket import socket
 from typing import Any, NoReturn, TypeVar
 
 from twisted.application.service import IService, MultiService
@@ -202,12 +203,19 @@ def _die(text: str, status: int) -> NoReturn:
 def makeService(options: Options) -> IService:
     """The service that the options describe, its configuration loaded and its ports found free."""
     from twisted.internet import reactor
+    from twisted.internet.defer import succeed
     from twisted.internet.threads import deferToThread
 
+    from meshproxy.admin.server import AdminServer
+    from meshproxy.handover import Handover, Invocation, Predecessor
     from meshproxy.net.addresses import shown
     from meshproxy.net.descriptors import raise_descriptor_limit
+    from meshproxy.net.inherited import environment_at_start, take_inherited
+    from meshproxy.net.sockets import Sockets
+    from meshproxy.reaping import Reaper
     from meshproxy.service import MeshService
     from meshproxy.serving import Settings, settle_memory
+    from meshproxy.systemd import Watchdog, notify_supervisor
     from meshproxy.workers.link import Link
     from meshproxy.workers.supervisor import Supervisor
 
@@ -220,13 +228,17 @@ def makeService(options: Options) -> IService:
 
         mapped.setdefault(scenario.GATEWAY_PORT, scenario.SERVED_PORT)
         listen_address = listen_address or scenario.LOOPBACK
-        sockets = {name: scenario.free_socket() for name in scenario.REPLICAS}
-        demo = scenario.sources([listening.getsockname()[1] for listening in sockets.values()])
+        listening_at = {name: scenario.free_socket() for name in scenario.REPLICAS}
+        demo = scenario.sources([listening.getsockname()[1] for listening in listening_at.values()])
         where = shown(listen_address, mapped[scenario.GATEWAY_PORT])
         _log.info("Try: curl -i -H 'Host: test.com' http://{where}/", where=where)
-        replicas = [replica.Replica(reactor, listening, name, print) for name, listening in sockets.items()]
+        replicas = [replica.Replica(reactor, listening, name, print) for name, listening in listening_at.items()]
 
     raise_descriptor_limit()
+    inherited = take_inherited(os.environ, environment_at_start(), os.getpid())
+    invocation = Invocation(
+        [sys.executable, *sys.orig_argv[1:]], os.getcwd(), dict(os.environ), getattr(options, "parent", None) or {}
+    )
     registry = Registry.discover()
     who = identity(options["proxy_namespace"], options["proxy_labels"], options["proxy_locality"])
 
@@ -242,9 +254,14 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         _die(render(error.diagnostics, color=_color()), EX_CONFIG)
     settings = Settings(mapped, listen_address, options["access_log"], options["drain_timeout"])
+    notify: Callable[[str], None] = notify_supervisor
+    if inherited.ready is not None:
+        notify = Predecessor(inherited.ready, notify, partial(_give_up, reactor)).notify
+    of_admin, of_listeners = _by_use(inherited.sockets)
     common: dict[str, Any] = {
         **{"paths": paths, "read": read, "load": load, "run_in_thread": deferToThread},
-        **{"with_signals": True, "settle": settle_memory},
+        **{"with_signals": True, "settle": settle_memory, "notify": notify},
+        "sockets": Sockets(mapped, listen_address, options["workers"], inherited=of_listeners),
     }
     service: MeshService | Supervisor
     if options["workers"] == 1:
@@ -257,13 +274,24 @@ def makeService(options: Options) -> IService:
         _log.warn("Plugins: {problem}", problem=problem)
     for child in replicas:
         child.setServiceParent(service)  # type: ignore[no-untyped-call]
+    Watchdog(reactor, notify_supervisor, os.environ, os.getpid()).setServiceParent(service)  # type: ignore[no-untyped-call]
+    if os.getpid() == 1:
+        Reaper(reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
     checks: list[Any] = [service.check]
+    admin: AdminServer | None = None
     if options["admin"] != "off":
-        from meshproxy.admin.server import AdminServer
-
-        admin = AdminServer(service, options["admin"], reactor)
+        admin = AdminServer(service, options["admin"], reactor, of_admin)
         admin.setServiceParent(service)  # type: ignore[no-untyped-call]
         checks.append(admin.check)
+    service.handover = Handover(
+        reactor,
+        invocation,
+        service.sockets,
+        lambda: admin.stopService() if admin is not None else succeed(None),
+        lambda: admin.startService() if admin is not None else None,
+        reactor.stop,
+        notify_supervisor,
+    )
     findings: list[Diagnostic] = []
     for check in checks:
         try:
@@ -273,6 +301,12 @@ def makeService(options: Options) -> IService:
     if findings:
         _die(_lines(findings), EX_REFUSED)
     return _Refusing(service)
+
+
+def _by_use(sockets: Iterable[tuple[str, socket]]) -> tuple[socket | None, list[tuple[str, socket]]]:
+    """Of inherited sockets, the one for the admin server and those for listeners."""
+    of_admin = next((it for name, it in sockets if name == "admin"), None)
+    return of_admin, [(name, it) for name, it in sockets if it is not of_admin]
 
 
 class _Refusing(MultiService):

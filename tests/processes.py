@@ -26,7 +26,7 @@ PATIENCE = 30.0
 class Process:
     """A child process whose output can be waited for."""
 
-    def __init__(self, command: Sequence[str], cwd: str | Path | None = None) -> None:
+    def __init__(self, command: Sequence[str], cwd: str | Path | None = None, pass_fds: Sequence[int] = ()) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         environment.pop("NOTIFY_SOCKET", None)
         self.popen = subprocess.Popen(
@@ -36,6 +36,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
+            pass_fds=pass_fds,
         )
         self.output = ""
         assert self.popen.stdout is not None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -27,20 +28,25 @@ _log = Logger()
 
 
 class AdminServer(Service):
-    """Serves the admin pages of ``service`` at a Twisted endpoint description, whose syntax was checked before."""
+    """Serves the admin pages of ``service`` at a Twisted endpoint description, whose syntax was checked before.
+
+    ``listening`` is a socket to use instead, the first time.
+    """
 
     name = "admin"
 
-    def __init__(self, service: Served, endpoint: str, reactor: Any) -> None:
+    def __init__(self, service: Served, endpoint: str, reactor: Any, listening: socket.socket | None = None) -> None:
         self._description = endpoint
         self._endpoint = serverFromString(reactor, endpoint)
         self.site = AdminSite(service, reactor)
         self.port: IListeningPort | None = None
+        self._reactor = reactor
+        self._inherited = listening
 
     def check(self) -> None:
         """Raise ``ConfigError`` if it is plain that the endpoint cannot be listened on now."""
         match = _TCP.fullmatch(self._description)
-        if match is None:
+        if match is None or self._inherited is not None:
             return
         interface = _INTERFACE.search(match[2])
         address = re.sub(r"\\(.)", r"\1", interface[1]) if interface else ""
@@ -54,6 +60,12 @@ class AdminServer(Service):
     def privilegedStartService(self) -> None:
         """Listen. Raises ``ConfigError`` when the endpoint says at once that it cannot."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
+        listening, self._inherited = self._inherited, None
+        if listening is not None:
+            with listening:
+                port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, self.site)
+            self._listening(port)
+            return
         failures: list[Failure] = []
         listening = self._endpoint.listen(self.site)
         listening.addCallbacks(self._listening, failures.append)
@@ -66,11 +78,12 @@ class AdminServer(Service):
         if self.port is None:
             self.privilegedStartService()
 
-    def stopService(self) -> Deferred[None] | None:
+    def stopService(self) -> Deferred[None]:
         """Stop listening."""
         super().stopService()  # type: ignore[no-untyped-call]
         port, self.port = self.port, None
-        return None if port is None else port.stopListening()
+        stopped = None if port is None else port.stopListening()
+        return succeed(None) if stopped is None else stopped
 
     def _listening(self, port: IListeningPort) -> None:
         self.port = port

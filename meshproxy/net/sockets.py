@@ -80,7 +80,8 @@ class Sockets:
 
     ``mapped`` gives the port to listen on for a port of the configuration (0: a free one) and ``ip`` the address of
     listeners that name none, empty for all of IPv4. ``count`` is the number of sockets for each address; ``bind`` makes
-    them.
+    them. ``inherited`` are sockets that exist already, with names: one whose name is that of a listener (``80``, or
+    ``10.0.0.1:80`` where it has a ``bind``) or whose address is the listener's is used instead of a new one.
     """
 
     def __init__(
@@ -89,13 +90,16 @@ class Sockets:
         ip: str = "",
         count: int = 1,
         bind: Callable[[str, int, int, bool], Sequence[socket.socket]] = bind,
+        inherited: Iterable[tuple[str, socket.socket]] = (),
     ) -> None:
         self._mapped = dict(mapped or {})
         self._ip = ip
         self._count = count
         self._bind = bind
         self.by_address: dict[Address, Sequence[socket.socket]] = {}
-        # Where listeners are whose port was chosen by the kernel.
+        self._inherited = list(inherited)
+        self._names: dict[Address, str] = {}
+        # Where listeners are whose address was chosen by somebody else.
         self._chosen: dict[ListenerKey, Address] = {}
 
     def address(self, listener: Listener) -> Address:
@@ -131,6 +135,7 @@ class Sockets:
         if findings:
             self.close(opened)
             raise ConfigError(findings)
+        opened += self._take_rest(listeners)
         for listener in listeners:
             if self.address(listener) in opened:
                 place = listener.location or listener.port
@@ -157,17 +162,50 @@ class Sockets:
         for address in addresses:
             for listening in self.by_address.pop(address):
                 listening.close()
+            self._names.pop(address, None)
         self._chosen = {key: address for key, address in self._chosen.items() if address in self.by_address}
 
     def _open(self, key: ListenerKey, ip: str, port: int) -> Address:
         own = [it for address, sockets in self.by_address.items() if address[1] == port for it in sockets]
-        share(own)
-        sockets = self._bind(ip, port, self._count, bool(own))
-        address = (ip, port or sockets[0].getsockname()[1])
-        if not port:
+        name = _name(key)
+        sockets: Sequence[socket.socket] = self._take(name, (ip, port))
+        if not sockets:
+            share(own)
+            sockets = self._bind(ip, port, self._count, bool(own))
+        address = _address(sockets[0])
+        if address != (ip, port):
             self._chosen[key] = address
         self.by_address[address] = sockets
+        self._names[address] = name
         return address
+
+    def _take(self, name: str, address: Address) -> list[socket.socket]:
+        """The inherited sockets with a name, or else at an address."""
+        found = [it for its_name, it in self._inherited if its_name == name]
+        found = [it for it in found if _address(it) == _address(found[0])]
+        found = found or [it for _, it in self._inherited if _address(it) == address]
+        self._inherited = [(its_name, it) for its_name, it in self._inherited if it not in found]
+        return found
+
+    def _take_rest(self, listeners: Iterable[Listener]) -> list[Address]:
+        """Go on with inherited sockets whose address a listener covers, and close the others."""
+        rest, self._inherited = self._inherited, []
+        at = {self.address(listener) for listener in listeners}
+        opened = []
+        for name, listening in rest:
+            address = _address(listening)
+            if at.isdisjoint(_covering(address)):
+                _log.warn("The inherited socket at {where} is closed: no server has it", where=shown(*address))
+                listening.close()
+            else:
+                self.by_address[address] = [*self.by_address.get(address, ()), listening]
+                self._names[address] = name
+                opened.append(address)
+        return opened
+
+    def named(self) -> list[tuple[str, socket.socket]]:
+        """All sockets, with the names by which another process knows what they are for."""
+        return [(self._names[address], it) for address, sockets in self.by_address.items() for it in sockets]
 
     def _finding(self, listener: Listener, listeners: Sequence[Listener], error: OSError) -> Diagnostic:
         ip, port = self.address(listener)
@@ -180,6 +218,16 @@ class Sockets:
             # The kernel lets only sockets of one user share a port.
             hint = "this process listens on the port already, as the user that it was started by: a restart moves it"
         return Diagnostic(f"cannot listen on {shown(ip, port)}: {reason(error)}", listener.location, hint)
+
+
+def _name(key: ListenerKey) -> str:
+    bind, port = key
+    return shown(bind, port) if bind else str(port)
+
+
+def _address(listening: socket.socket) -> Address:
+    ip, port = listening.getsockname()[:2]
+    return ip, port
 
 
 def _covering(address: Address) -> Iterator[Address]:

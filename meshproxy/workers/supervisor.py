@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.served import Processes
 from meshproxy.config.sources import Sources
+from meshproxy.handover import Handover
 from meshproxy.http.counters import Counters
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.net.sockets import Sockets
@@ -91,12 +92,13 @@ class Supervisor(MultiService):
         self._run_in_thread = run_in_thread
         self._give_up, self._settle, self._notify = give_up, settle, notify
         self._shares: dict[WorkerLink, tuple[int, int]] = {}
+        self.handover: Handover | None = None
         self._has_served = self._was_ready = False
         self._hurry: Deferred[None] = Deferred()
         self._signals: ProcessSignals | None = None
         if with_signals:
             self._signals = ProcessSignals(
-                reactor, settings.drain_timeout, self._hang_up, self.reopen_access_log, self.hurry
+                reactor, settings.drain_timeout, self._hang_up, self.reopen_access_log, self._restart, self.hurry
             )
 
     # Start
@@ -205,6 +207,10 @@ class Supervisor(MultiService):
         if self.reload.running:
             tell_reload(self._notify, lambda: self.ready and bool(self.running), self.reload.ask("SIGHUP"))
 
+    def _restart(self) -> None:
+        if self.handover is not None:
+            self.handover.begin()
+
     def reopen_access_log(self) -> None:
         """Have all workers go on in a new file of the same name."""
         for link in self.crew.links:
@@ -253,7 +259,8 @@ class Supervisor(MultiService):
         """Let the workers end in order; fires when they have."""
         Service.stopService(self)
         self.ready = False
-        self._notify("STOPPING=1")
+        if self.handover is None or not self.handover.done:
+            self._notify("STOPPING=1")
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -190,3 +191,43 @@ class RealSocketsTests(SynchronousTestCase):
         self.connect(port)
         self.connect(port, "127.0.0.2")
         self.assertEqual([self.accepted(group) for group in sockets.serving(both).values()], [1, 1])
+
+
+class InheritedSocketsTests(SynchronousTestCase):
+    """Sockets that exist already."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+
+    def sockets(self, *inherited: tuple[str, str, int], **other: Any) -> Sockets:
+        """Given name, IP and port of each."""
+        found = [(name, self.reactor.bind(ip, port, 1, False)[0]) for name, ip, port in inherited]
+        return Sockets(bind=self.reactor.bind, inherited=found, **other)
+
+    def test_by_name(self) -> None:
+        """A listener gets all sockets with its name, wherever they listen."""
+        sockets = self.sockets(("80", "0.0.0.0", 8080), ("80", "0.0.0.0", 8080), ("10.0.0.1:80", "10.0.0.1", 8080))
+        both = [listener(80), listener(80, "10.0.0.1")]
+        sockets.open(both)
+        self.assertEqual([len(group) for group in sockets.serving(both).values()], [2, 1])
+        self.assertEqual(len(self.reactor.sockets), 3)
+        self.assertEqual([name for name, _ in sockets.named()], ["80", "80", "10.0.0.1:80"])
+
+    def test_by_address(self) -> None:
+        """Or those at its address, whatever they are called."""
+        sockets = self.sockets(("web", "127.0.0.1", 8080), mapped={80: 8080}, ip="127.0.0.1")
+        sockets.open([listener(80)])
+        self.assertEqual(len(self.reactor.sockets), 1)
+
+    def test_free_port(self) -> None:
+        """A listener that may have any port has the one of its name."""
+        sockets = self.sockets(("80", "0.0.0.0", 40123), mapped={80: 0})
+        self.assertEqual(sockets.open([listener(80)]), [("0.0.0.0", 40123)])
+        self.assertEqual(sockets.open([listener(80)]), [])
+
+    def test_covered(self) -> None:
+        """One whose address a listener covers goes on; one that is for nobody is closed."""
+        sockets = self.sockets(("80", "0.0.0.0", 80), ("127.0.0.1:80", "127.0.0.1", 80), ("81", "0.0.0.0", 81))
+        sockets.open([listener(80)])
+        self.assertEqual(self.reactor.bound, [("0.0.0.0", 80), ("127.0.0.1", 80)])
+        self.assertEqual([len(group) for group in sockets.serving([listener(80)]).values()], [2])

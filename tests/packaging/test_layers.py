@@ -31,9 +31,9 @@ LAYERS = (
     ),
     ("upstream",),
     ("net", "http"),
-    ("reload", "signals", "systemd", "explain"),
+    ("reaping", "reload", "signals", "systemd", "explain"),
     ("admin",),
-    ("serving", "service", "workers"),
+    ("handover", "serving", "service", "workers"),
     ("cli", "tap", "demo"),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
