@@ -1,18 +1,25 @@
 """Pages of the documentation as programs: their files, and their commands with what they print.
 
-A file is a block of YAML under a paragraph that ends with the file's name, as in "`mesh.yaml`:". A command stands behind
-``$``, in a block of ``console`` or in an indented one, and what it prints follows. A command that ends with ``&`` goes on
-in the background.
+A file is a block of YAML under a paragraph that ends with the file's name, as in "`mesh.yaml`:". A command stands
+behind ``$``, in a block of ``console`` or in an indented one, and what it prints follows. A command that ends with
+``&`` goes on in the background.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import sys
 import textwrap
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshproxy.cli.main import main
 
 _FENCED = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^ {4}.*\n|^\n(?= {4}))+", re.MULTILINE)
@@ -86,6 +93,21 @@ def yaml_blocks(text: str) -> list[tuple[int, str]]:
     """The blocks of YAML that hold whole documents, with the lines at which they begin."""
     found = [it for it in _FENCED.finditer(text) if it["language"] == "yaml" and "apiVersion:" in it["text"]]
     return [(text.count("\n", 0, it.start("text")) + 1, it["text"]) for it in found]
+
+
+def printed_by(case: SynchronousTestCase, folder: Path, line: str) -> str:
+    """What a command line of ``meshproxy`` prints in a folder, without the price of another process."""
+    output = StringIO()
+    before = Path.cwd()
+    patches = [case.patch(sys, name, output) for name in ("stdout", "stderr")]
+    os.chdir(folder)
+    try:
+        main(shlex.split(line)[1:])
+    finally:
+        os.chdir(before)
+        for patch in patches:
+            patch.restore()
+    return output.getvalue()
 
 
 def sources(folder: Path) -> list[Path]:

@@ -16,9 +16,10 @@ CLOSED = {
     "ServiceEntry": ISTIO,
     "WorkloadEntry": ISTIO,
     "Mesh": "meshproxy.dev/v1alpha1",
+    "BackendPolicy": "meshproxy.dev/v1alpha1",
 }
 """Kinds in which an unknown field is an error."""
-KUBERNETES = {"Service": "v1", "EndpointSlice": "discovery.k8s.io/v1", "Endpoints": "v1", "Pod": "v1"}
+KUBERNETES = {"Service": "v1", "EndpointSlice": "discovery.k8s.io/v1", "Endpoints": "v1", "Pod": "v1", "Secret": "v1"}
 SAMPLES = {
     "Service": """
 apiVersion: v1

@@ -29,7 +29,7 @@ class OptionTests(SynchronousTestCase):
         rows = [row for row in sections()[0].splitlines() if row.startswith("| `-")]
         written = {option for row in rows for option in OPTION.findall(row.split("|")[1])}
         known = {name.removeprefix("opt_").replace("_", "-") for name in dir(Options) if name.startswith("opt_")}
-        # Every twistd plugin has this one, from Twisted: the reactor's are told apart by where they stand.
+        # Comes with Twisted's own Options.
         known |= {name for name, *_ in Options.optFlags} | {"help"}
         self.assertEqual(written, {f"--{name}" if len(name) > 1 else f"-{name}" for name in known})
 

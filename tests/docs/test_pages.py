@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import sys
-from io import StringIO
 from pathlib import Path
 from urllib.parse import urldefrag
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.cli.main import main
 from meshproxy.config import load
 from meshproxy.config.diagnostics import render
 from meshproxy.errors import ConfigError
 from meshproxy.model import ProxyIdentity
 from tests.config.loading import GATEWAY, SERVICE, bundled, sources
-from tests.docs.pages import Command, steps, yaml_blocks
+from tests.docs.pages import File, printed_by, steps, yaml_blocks
 from tests.docs.pages import sources as pages
 from tests.packaging.checkout import ROOT
 
@@ -80,7 +75,6 @@ class PageTests(SynchronousTestCase):
         """Every command of meshproxy prints what its page says. (That of the tutorial and of README is tried whole.)"""
         count = 0
         for page in pages(ROOT):
-            commands = [it for it in steps(page.read_text()) if isinstance(it, Command)]
             if page.name in ("tutorial.md", "README.md"):
                 continue
             folder = Path(self.mktemp())
@@ -88,25 +82,15 @@ class PageTests(SynchronousTestCase):
             (folder / "examples").symlink_to(ROOT / "examples")
             for name, text in FILES.get(page.name, {}).items():
                 (folder / name).write_text(text)
-            for command in (it for it in commands if it.line.startswith("meshproxy ")):
-                printed = self.run_in(folder, command.line)
-                message = f"{page.name}:\n$ {command.line}\n{printed}instead of\n{command.output}"
-                self.assertTrue(command.matches(printed), message)
-                count += 1
+            for step in steps(page.read_text()):
+                if isinstance(step, File):
+                    (folder / step.path).write_text(step.text)
+                elif step.line.startswith("meshproxy "):
+                    printed = printed_by(self, folder, step.line)
+                    message = f"{page.name}:\n$ {step.line}\n{printed}instead of\n{step.output}"
+                    self.assertTrue(step.matches(printed), message)
+                    count += 1
         self.assertGreater(count, 3)
-
-    def run_in(self, folder: Path, line: str) -> str:
-        """What a command prints, without the price of another process."""
-        output = StringIO()
-        self.patch(sys, "stdout", output)
-        self.patch(sys, "stderr", output)
-        before = Path.cwd()
-        os.chdir(folder)
-        try:
-            main(shlex.split(line)[1:])
-        finally:
-            os.chdir(before)
-        return output.getvalue()
 
     def test_links(self) -> None:
         """Every link of README and of the examples' pages leads to a file. (Sphinx looks at those under docs.)"""
