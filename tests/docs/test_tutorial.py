@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -116,8 +115,7 @@ class TutorialTests(SynchronousTestCase):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.send_signal, signal.SIGKILL)
+        self.addCleanup(_end, process)
         (where,) = (port for name, port in WHERE.items() if re.search(rf"\b{name} ", line))
         self.wait_for(process, int(self.ports[where]))
 
@@ -133,3 +131,13 @@ class TutorialTests(SynchronousTestCase):
                 time.sleep(0.05)
             else:
                 return
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, its workers with it."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
