@@ -35,7 +35,7 @@ addressType: IPv4
 ports: [{name: http, port: 9080}]
 endpoints:
 - addresses: [10.0.0.1]
-  conditions: {ready: true, terminating: false}
+  conditions: {ready: false, serving: true, terminating: true}
   targetRef: {kind: Pod, name: reviews-0, namespace: default}
 """,
     "Endpoints": """
