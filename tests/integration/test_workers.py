@@ -240,12 +240,10 @@ class ReplacementTests(WorkersTestCase):
 
     def test_none_can_start(self) -> None:
         """Where workers cannot start, the gateway ends with status 1 and says why."""
-        broken = self.folder()
-        (broken / "httptools.py").write_text("raise ImportError('no such library here')\n")
         folder = self.folder()
         (folder / "sitecustomize.py").write_text(
-            "import sys\nif sys.orig_argv[2:4] == ['-m', 'meshproxy.workers.process']:\n"
-            f"    sys.path.insert(0, {str(broken)!r})\n"
+            "import os, sys\nif sys.orig_argv[2:4] == ['-m', 'meshproxy.workers.process']:\n"
+            "    os.write(2, b'no such library here\\n')\n    os._exit(1)\n"
         )
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": str(folder)})
         process = self.twistd(
