@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,24 +81,32 @@ def read(paths: Sequence[str | Path], stream: BinaryIO | None = None, stream_nam
 def with_excerpts(diagnostics: Iterable[Diagnostic], sources: Sources) -> list[Diagnostic]:
     """The same diagnostics, each with the source line of its place where that is known."""
     texts = {source.name: source.text for source in sources.files}
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, list[str | None]] = {}
     found = []
     for diagnostic in diagnostics:
         location = diagnostic.location
         if location is not None and location.file in texts:
             if location.file not in lines:
-                lines[location.file] = LINE_END.split(texts[location.file])
-            if 1 <= location.line <= len(lines[location.file]) and not _is_secret(lines[location.file], location.line):
-                diagnostic = evolve(diagnostic, excerpt=lines[location.file][location.line - 1])  # noqa: PLW2901
+                lines[location.file] = _shown_lines(texts[location.file])
+            excerpt = (
+                lines[location.file][location.line - 1] if 1 <= location.line <= len(lines[location.file]) else None
+            )
+            if excerpt is not None:
+                diagnostic = evolve(diagnostic, excerpt=excerpt)  # noqa: PLW2901
         found.append(diagnostic)
     return found
 
 
-def _is_secret(lines: Sequence[str], number: int) -> bool:
-    """Whether a line, counted from 1, belongs to a document with a Secret in it, of which nothing is shown."""
-    start = next((at for at in range(number - 1, -1, -1) if _DOCUMENT_START.match(lines[at])), 0)
-    end = next((at for at in range(number, len(lines)) if _DOCUMENT_START.match(lines[at])), len(lines))
-    return any(_SECRET.match(line) for line in lines[start:end])
+def _shown_lines(text: str) -> list[str | None]:
+    """The lines of a file; None for those of a document with a Secret in it, of which nothing is shown."""
+    lines = LINE_END.split(text)
+    starts = [0, *(at for at, line in enumerate(lines) if at and _DOCUMENT_START.match(line)), len(lines)]
+    shown: list[str | None] = []
+    for start, end in pairwise(starts):
+        document = lines[start:end]
+        secret = any(_SECRET.match(line) for line in document)
+        shown += [None] * len(document) if secret else document
+    return shown
 
 
 def _expand(path: str, findings: Findings) -> list[str]:
