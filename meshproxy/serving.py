@@ -121,6 +121,7 @@ class Serving(MultiService):
         names_from: Any = self._resolver or resolver
         self.discovery = Discovery(reactor, names_from, run_in_thread, self.gateway.upstreams.replace)
         self.gateway.upstreams.follow = self.discovery.follow
+        self.drains = self.gateway.upstreams.drains
         self.gateway.upstreams.run_in_thread = run_in_thread
         self._shares = KnownShares()
         self._settle = settle

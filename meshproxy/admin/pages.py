@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from meshproxy.admin import status
+from meshproxy.admin import drain, status
 from meshproxy.admin.clusterstatus import merged
 from meshproxy.admin.collector import registry_for
 from meshproxy.admin.served import Served
@@ -179,6 +179,30 @@ class _Status(_Page):
         return (await status.encoded(told, Turns(self._clock))).encode()
 
 
+class _Drain(_Page):
+    """Tells which endpoints were asked to drain; POST asks for more of them, or fewer."""
+
+    summary = "GET   endpoints that were asked to drain; POST asks: address, port, until or for, stop"
+    methods = (b"GET", b"HEAD", b"POST")
+
+    def __init__(self, service: Served) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._service = service
+
+    def answer(self, request: Request) -> bytes:
+        drains = self._service.drains
+        request.setHeader(b"content-type", b"application/json")
+        found: dict[str, Any] = {}
+        if request.method == b"POST":
+            asked = {name.decode("latin-1"): values[-1].decode("latin-1") for name, values in request.args.items()}
+            try:
+                found["done"] = drain.change(drains, asked, time.time())
+            except ValueError as error:
+                request.setResponseCode(422)
+                found["error"] = str(error)
+        return json.dumps({**found, "draining": drain.listed(drains)}).encode() + b"\n"
+
+
 class _Root(_Page):
     """A list of the pages."""
 
@@ -190,6 +214,7 @@ class _Root(_Page):
             b"ready": _Ready(service),
             b"metrics": _Metrics(service),
             b"reload": _Reload(service),
+            b"drain": _Drain(service),
             b"status": _Status(service, clock),
         }
         lines = []

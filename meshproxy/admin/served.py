@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from meshproxy.admin.clusterstatus import Value
 from meshproxy.reload import Reload
+from meshproxy.upstream.drains import Drains
 
 
 @frozen
@@ -23,10 +24,11 @@ class Processes:
 
 
 class Served(Protocol):
-    """A gateway as its operator sees it. ``ready``: requests are served."""
+    """A gateway as its operator sees it. ``ready``: requests are served. ``drains``: what was asked to drain."""
 
     ready: bool
     reload: Reload
+    drains: Drains
 
     @property
     def listeners(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from meshproxy import __version__
-from meshproxy.cli import check, diff, distribution, explain, status
+from meshproxy.cli import check, diff, distribution, drain, explain, status
 
 EX_USAGE = 64
 _EX_PIPE = 141
@@ -23,6 +23,7 @@ _COMMANDS = {
     check: "print everything that is wrong with a configuration, and all that has no effect",
     explain: "tell where a request goes, and why",
     diff: "tell what a change of the configuration changes for requests, and how many sessions move",
+    drain: "let an endpoint of a running gateway take no new sessions",
     distribution: "tell how evenly sessions are spread over endpoints",
     status: "tell what a running gateway serves, and in which state",
 }

@@ -1,10 +1,10 @@
 """The health of a cluster's endpoints, and the balancer that it comes to.
 
-Rules: a cluster has one of these if it ejects endpoints or lets them warm up, and no other one has. What becomes of
-health is decided in ``availability``; here it is only arranged that the balancer follows: it is built at most once in a
-turn of the reactor, out of the way of requests. Tables of hashes are built in a thread and at most once in
-``TABLE_SECONDS``, as Envoy merges changes of health; meanwhile the old one serves. While all endpoints are healthy, a
-cluster is served by the balancer that it was configured with.
+Rules: a cluster has one of these if it ejects endpoints, lets them warm up, or some were asked to drain; no other one
+has. What becomes of health is decided in ``availability``; here it is only arranged that the balancer follows: it is
+built at most once in a turn of the reactor, out of the way of requests. Tables of hashes are built in a thread and at
+most once in ``TABLE_SECONDS``, as Envoy merges changes of health; meanwhile the old one serves. While all endpoints are
+healthy, a cluster is served by the balancer that it was configured with.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ class ClusterHealth:
     # The balancer
 
     def _is_as_configured(self) -> bool:
-        return self._state.cluster.warmup is None and (self.detector is None or not self.detector.ejected)
+        ejecting = self.detector is not None and bool(self.detector.ejected)
+        return self._state.cluster.warmup is None and not ejecting and self._state.drains_as_configured
 
     def _age(self, endpoint: Endpoint) -> float:
         now: float = self._upstreams.clock.seconds()

@@ -22,6 +22,7 @@ from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
 from meshproxy.model import Cluster, Endpoint, drained
 from meshproxy.persistence import Sessions
 from meshproxy.upstream.breakers import CircuitBreakers
+from meshproxy.upstream.drains import Drains
 from meshproxy.upstream.ejections import Ejections
 from meshproxy.upstream.health import ClusterHealth
 from meshproxy.upstream.idle import IdleSweep
@@ -130,7 +131,8 @@ class ClusterState:
             self.breakers.limit(cluster.pool)
             for host in self._by_key.values():
                 host.renew_pool(self._make_pool)
-        if self.health is None and (cluster.outliers is not None or cluster.warmup is not None):
+        changes = cluster.outliers is not None or cluster.warmup is not None or not self.drains_as_configured
+        if self.health is None and changes:
             self.health = ClusterHealth(self, self._upstreams, self._change_balancer)
         if self.health is None:
             self._change_balancer(cluster.balancer)
@@ -139,7 +141,7 @@ class ClusterState:
 
     def _take_over_hosts(self, cluster: Cluster) -> None:
         kept = {}
-        self.drains = drained(cluster.endpoints, cluster.draining)
+        self.drains = self._drained(cluster)
         self.hosts: dict[Endpoint, HostState] = {}
         for endpoint in cluster.endpoints:
             key = endpoint.key
@@ -156,6 +158,23 @@ class ClusterState:
             if host.key not in kept:
                 host.pool.retire()
         self._by_key = kept
+
+    def _drained(self, cluster: Cluster) -> dict[Endpoint, float]:
+        return drained(cluster.endpoints, (*cluster.draining, *self._upstreams.drains.all))
+
+    @property
+    def drains_as_configured(self) -> bool:
+        """Whether the same endpoints drain as the cluster's balancer was built without."""
+        return self.drains.keys() == drained(self.cluster.endpoints, self.cluster.draining).keys()
+
+    def drain(self) -> None:
+        """Follow what was asked for beside the configuration."""
+        before, self.drains = self.drains, self._drained(self.cluster)
+        if before.keys() == self.drains.keys():
+            return
+        if self.health is None:
+            self.health = ClusterHealth(self, self._upstreams, self._change_balancer)
+        self.health.follow()
 
     def _keep_sessions(self, cluster: Cluster) -> None:
         policy = cluster.persistence
@@ -232,7 +251,8 @@ class Upstreams:
 
     ``clock`` provides ``IReactorTime``; ``connect`` makes a connection for a pool. ``follow``: what is served by
     instead of a snapshot's clusters, whose names may have to be looked up. ``run_in_thread`` is ``deferToThread``, or
-    calls at once. ``sweep`` closes idle connections. ``wall`` tells the time since 1970.
+    calls at once. ``sweep`` closes idle connections. ``wall`` tells the time since 1970. ``drains`` are
+    those that were asked for while serving.
     """
 
     def __init__(self, clock: Any, connect: Callable[[Pool], None]) -> None:
@@ -244,6 +264,7 @@ class Upstreams:
         self.ejections = Ejections(clock)
         self.sweep = IdleSweep(clock)
         self.wall: Callable[[], float] = time.time
+        self.drains = Drains(self._drain)
 
     def update(self, clusters: Mapping[str, Cluster]) -> None:
         """Take over a snapshot's clusters. States are kept by name; clusters that are gone are retired."""
@@ -259,6 +280,10 @@ class Upstreams:
         self.clusters = states
         for state in gone:
             state.retire()
+
+    def _drain(self) -> None:
+        for state in self.clusters.values():
+            state.drain()
 
     def replace(self, cluster: Cluster) -> None:
         """Take over one cluster that changed although the snapshot did not."""

@@ -1,8 +1,9 @@
 """What the supervisor and a worker say to each other: AMP over a pair of UNIX sockets.
 
 The order of a worker's life, as the supervisor tells it: ``Begin``; each listening socket once (``Offer``); ``Prepare``
-and ``Install`` for each configuration; ``Share`` whenever the number of workers that serve changes; ``Stop``. A worker
-that begins to stop by itself says ``Leaving``. When the connection ends, a worker stops.
+and ``Install`` for each configuration; ``Share`` whenever the number of workers that serve changes; ``Drain`` whenever
+endpoints are asked to; ``Stop``. A worker that begins to stop by itself says ``Leaving``. When the connection ends, a
+worker stops.
 
 Each configuration takes effect in two steps, so that either all workers have it or none: ``Prepare`` does all that can
 fail and changes nothing, ``Install`` makes it serve. A prepared configuration that is not to be is let go by the next
@@ -86,6 +87,12 @@ class Share(amp.Command):
     arguments: ClassVar[Shape] = [(b"position", amp.Integer()), (b"workers", amp.Integer())]
 
 
+class Drain(amp.Command):
+    """All that was asked to drain, as ``dump_drains`` has it."""
+
+    arguments: ClassVar[Shape] = [(b"drains", Text())]
+
+
 class Count(amp.Command):
     """What the data path has counted so far, as ``figures.dump`` has it."""
 
@@ -120,6 +127,7 @@ __all__ = [
     "Count",
     "Describe",
     "Discard",
+    "Drain",
     "Hurry",
     "Install",
     "Leaving",

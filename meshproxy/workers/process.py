@@ -36,6 +36,7 @@ from meshproxy.registry import Registry
 from meshproxy.reload import RunInThread
 from meshproxy.serving import Serving, Settings, settle_memory
 from meshproxy.signals import Action, Signals
+from meshproxy.upstream.drains import load_drains
 from meshproxy.workers import commands
 from meshproxy.workers.figures import dump
 from meshproxy.workers.sealed import unseal
@@ -162,6 +163,12 @@ class Worker(AMP):
     def share(self, position: int, workers: int) -> dict[str, Any]:
         """See the command."""
         self._serving.ports.share(position, workers)
+        return {}
+
+    @commands.Drain.responder
+    def drain(self, drains: str) -> dict[str, Any]:
+        """See the command."""
+        self._serving.gateway.upstreams.drains.replace(load_drains(drains))
         return {}
 
     @commands.Count.responder

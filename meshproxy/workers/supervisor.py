@@ -31,6 +31,7 @@ from meshproxy.service import warn_about_settings
 from meshproxy.serving import Settings, access_log_path, all_ended, open_access_log
 from meshproxy.signals import ProcessSignals
 from meshproxy.systemd import notify_supervisor, tell_reload
+from meshproxy.upstream.drains import Drains, dump_drains
 from meshproxy.workers import commands
 from meshproxy.workers.census import Census
 from meshproxy.workers.crew import Crew, WorkerLink
@@ -86,6 +87,7 @@ class Supervisor(MultiService):
         self.reload = Reload(paths, read, self._load, self._installed, reactor, run_in_thread, prepare=self._publish)
         self.crew = Crew(reactor, size, spawn, self._admit, self._changed)
         self._rollout = Rollout(Orders(settings.access_log, settings.drain_timeout, identity))
+        self.drains = Drains(self._tell_drains)
         self._census = Census(reactor, lambda: self.crew.links, self.crew.replace)
         self._first = self._loaded = first
         self._compile = load
@@ -147,6 +149,8 @@ class Supervisor(MultiService):
         for position, link in enumerate(serving):
             share = (position, len(serving))
             if self._shares.get(link) != share:
+                if link not in self._shares and self.drains.all:
+                    self._tell(link, commands.Drain, drains=dump_drains(self.drains.all))
                 self._shares[link] = share
                 self._tell(link, commands.Share, position=position, workers=len(serving))
         if serving and not self._has_served:
@@ -163,6 +167,10 @@ class Supervisor(MultiService):
         if not self._has_served and self.crew.most_early_ends >= HOPELESS:
             _log.critical("No worker can be started: giving up")
             self._give_up()
+
+    def _tell_drains(self) -> None:
+        for link in self.crew.serving:
+            self._tell(link, commands.Drain, drains=dump_drains(self.drains.all))
 
     def _tell(self, link: WorkerLink, command: Any, **arguments: Any) -> None:
         """Say something whose answer does not matter; a worker that is gone will be told of otherwise."""

@@ -8,6 +8,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.interfaces import IHashKey
+from meshproxy.policies import Drain
 from tests.config.loading import GATEWAY, compiled, istio, routes
 from tests.config.test_backend_policy import policy
 from tests.config.test_persistence import SECRET
@@ -212,6 +213,31 @@ class DrainingTests(SynchronousTestCase):
         second, other, _ = site.get(cookie)
         self.assertNotEqual(second, first)
         self.assertEqual(site.get(other), (second, "", 200))
+
+    def test_asked_for(self) -> None:
+        """A drain that is asked for while serving does the same, with and without a table; a reload leaves it alone."""
+        for balancing in ("simple: RANDOM", "consistentHash: {httpHeaderName: x-user}"):
+            texts = (service(1, 2, 3), route(), rule(f"loadBalancer: {{{balancing}}}"), SECRET, KEEPING)
+            site = Site(*texts)
+            upstreams = site.wire.gateway.upstreams
+            first, cookie, _ = site.get()
+            every = {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+
+            def spread(site: Site = site) -> set[str]:
+                site.wire.reactor.advance(2)
+                return {site.get(headers=f"X-User: {number}\r\n")[0] for number in range(40)}
+
+            upstreams.drains.start(Drain(first))
+            self.assertEqual(spread(), every - {first})
+            self.assertEqual(site.get(cookie), (first, "", 200))
+            site.reload(*texts[:1], route("name: x, route: [{destination: {host: app.test}}]"), *texts[2:])
+            site.reload(service(1, 2, 3, 4), *texts[1:])
+            self.assertEqual(spread(), (every | {"10.0.0.4"}) - {first})
+            upstreams.drains.start(Drain(first, until=site.now))
+            self.assertNotEqual(site.get(cookie)[0], first)
+            self.assertFalse(upstreams.drains.stop(first, 80))
+            self.assertTrue(upstreams.drains.stop(first, None))
+            self.assertEqual(spread(), every | {"10.0.0.4"})
 
     def test_everything_drains(self) -> None:
         """Nobody is left for new sessions then."""

@@ -16,7 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import ConfigError, Location
 from meshproxy.model import ProxyIdentity, Snapshot
+from meshproxy.policies import Drain
 from meshproxy.serving import Serving, Settings
+from meshproxy.upstream.drains import dump_drains
 from meshproxy.workers.commands import Refused
 from meshproxy.workers.figures import load
 from meshproxy.workers.process import Orders, PriorityLog, Worker
@@ -134,6 +136,14 @@ class WorkerTests(SynchronousTestCase):
         self.worker.discard()
         self.assertEqual(self.offered(), [0])
         self.assertRaises(Refused, self.worker.install, 2)
+
+    def test_drains(self) -> None:
+        """It takes over all drains that there are, in place of those that it knew."""
+        drains = [Drain("10.0.0.1", 80, 7.0), Drain("10.0.0.2")]
+        self.worker.drain(dump_drains(drains))
+        self.assertEqual(list(self.serving.drains.all), drains)
+        self.worker.drain(dump_drains(drains[1:]))
+        self.assertEqual(list(self.serving.drains.all), drains[1:])
 
     def test_numbers(self) -> None:
         """It tells what it has counted."""

@@ -15,8 +15,10 @@ from meshproxy.errors import ConfigError
 from meshproxy.http import logwriter
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.net.sockets import Sockets
+from meshproxy.policies import Drain
 from meshproxy.reload import Outcome, Result
 from meshproxy.serving import Settings
+from meshproxy.upstream.drains import dump_drains
 from meshproxy.workers import commands
 from meshproxy.workers.commands import (
     Begin,
@@ -227,6 +229,20 @@ class WorkersTests(SupervisorTestCase):
         self.assertNoResult(late)
         self.reactor.advance(DESCRIBE_SECONDS)
         self.assertEqual(self.successResultOf(late), [[{"name": "of 0"}]])
+
+    def test_drains(self) -> None:
+        """What is asked to drain is told to all workers, and to those that come later before they get connections."""
+        supervisor = self.started()
+        self.willing = False
+        supervisor.drains.start(Drain("10.0.0.1", 80))
+        told = (commands.Drain, {"drains": dump_drains([Drain("10.0.0.1", 80)])})
+        self.assertEqual([link.told[-1] for link in self.links], [told] * 2)
+        self.kill(0)
+        for command in (Begin, Offer, Offer, Prepare, Install):
+            self.links[2].answer(command)
+        self.assertEqual([command for command, _ in self.links[2].told[-2:]], [commands.Drain, commands.Share])
+        supervisor.drains.stop("10.0.0.1", 80)
+        self.assertEqual(self.links[2].told[-1], (commands.Drain, {"drains": "[]"}))
 
     def test_access_log_is_reopened_by_all(self) -> None:
         """SIGUSR1 concerns every worker."""
