@@ -12,16 +12,61 @@ from enum import Enum
 from attrs import field, frozen
 
 
-@frozen(order=True)
-class Location:
-    """A place in a configuration file. Lines and columns count from 1, columns in characters."""
+class Origin:
+    """What a location counts its lines from: a file, or a document in one.
 
-    file: str
-    line: int = 1
-    column: int = 1
+    A document that stays as it is may move when the text before it changes. Whoever finds it at its new place says so
+    here, and everything that was made from the document knows its places anew.
+    """
+
+    __slots__ = ("file", "lines_before")
+
+    def __init__(self, file: str, lines_before: int = 0) -> None:
+        self.file = file
+        self.lines_before = lines_before
+
+
+class Location:
+    """A place in a configuration file. Lines and columns count from 1, columns in characters.
+
+    A value: equal to others for the same place. It may be kept for long, but not in a set or as a key: its line follows
+    its ``origin``, see there. ``offset`` is the line as counted from the origin.
+    """
+
+    __slots__ = ("column", "offset", "origin")
+
+    def __init__(self, origin: str | Origin, line: int = 1, column: int = 1) -> None:
+        """``origin``: where lines are counted from; a text is the name of a file."""
+        self.origin = Origin(origin) if isinstance(origin, str) else origin
+        self.offset = line
+        self.column = column
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return self.origin.file
+
+    @property
+    def line(self) -> int:
+        """The line in the file."""
+        return self.origin.lines_before + self.offset
+
+    @property
+    def position(self) -> tuple[str, int, int]:
+        """File, line and column."""
+        return (self.origin.file, self.origin.lines_before + self.offset, self.column)
+
+    def __eq__(self, other: object) -> bool:
+        return self.position == other.position if isinstance(other, Location) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.position)
+
+    def __repr__(self) -> str:
+        return "Location({!r}, {}, {})".format(*self.position)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return "{}:{}:{}".format(*self.position)
 
 
 class Severity(Enum):

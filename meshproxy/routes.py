@@ -95,13 +95,19 @@ class RouteMatch:
     @property
     def only_path(self) -> bool:
         """True if nothing but the path is looked at."""
-        others = (self.method, self.scheme, self.authority, *self.headers, *self.query)
-        return not self.impossible and all(other is None for other in others)
+        return (
+            self.method is None
+            and self.scheme is None
+            and self.authority is None
+            and not self.headers
+            and not self.query
+            and not self.impossible
+        )
 
     @property
     def catch_all(self) -> bool:
         """True for a block that is moved behind all other routes of its host."""
-        return self.only_path and self.path.catch_all
+        return self.path.catch_all and self.only_path
 
 
 @frozen

@@ -34,9 +34,12 @@ def host_of(authority: bytes) -> bytes:
 
 
 class RouteTable:
-    """The virtual hosts of one listener. ``virtual_hosts`` has one entry for a host, in lower case."""
+    """The virtual hosts of one listener. ``virtual_hosts`` has one entry for a host, in lower case.
 
-    def __init__(self, virtual_hosts: Iterable[VirtualHost]) -> None:
+    What ``before`` made of virtual hosts that are in both is taken over from it.
+    """
+
+    def __init__(self, virtual_hosts: Iterable[VirtualHost], before: RouteTable | None = None) -> None:
         self.virtual_hosts = tuple(virtual_hosts)
         self._exact: dict[bytes, VirtualHost] = {}
         self._by_suffix: dict[bytes, VirtualHost] = {}
@@ -54,7 +57,11 @@ class RouteTable:
         indexes: dict[tuple[RouteMatch, ...], RouteIndex] = {}
         shared: SharedTests = {}
         self._compiled: dict[VirtualHost, _Compiled] = {}
+        known = {} if before is None else before._compiled
         for virtual_host in self.virtual_hosts:
+            if virtual_host in known:
+                self._compiled[virtual_host] = known[virtual_host]
+                continue
             routes = virtual_host.routes
             matches = tuple(route.match for route in routes)
             index = indexes.get(matches)

@@ -18,7 +18,7 @@ from meshproxy.handover import Handover
 from meshproxy.model import Snapshot
 from meshproxy.net.sockets import Sockets
 from meshproxy.reload import Reload, RunInThread
-from meshproxy.serving import STANDARD_OUTPUT, Serving, Settings, access_log_path, settle_memory
+from meshproxy.serving import STANDARD_OUTPUT, Serving, Settings, access_log_path
 from meshproxy.signals import ProcessSignals
 from meshproxy.systemd import notify_supervisor, tell_reload
 from meshproxy.upstream.names import Resolver
@@ -153,4 +153,4 @@ def _is_null(descriptor: int) -> bool:
         return True
 
 
-__all__ = ["MeshService", "Settings", "settle_memory", "warn_about_settings"]
+__all__ = ["MeshService", "Settings", "warn_about_settings"]

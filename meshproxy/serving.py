@@ -8,7 +8,6 @@ closed.
 
 from __future__ import annotations
 
-import gc
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,22 +82,10 @@ def open_access_log(path: str, clock: Any, counters: Counters) -> AccessLog | No
         raise ConfigError.at(None, f"cannot open the access log {path}: {reason(error)}") from error
 
 
-def settle_memory() -> None:
-    """Take what has been loaded out of the garbage collector's sight.
-
-    A full collection walks every object that lives: modules, routes and tables of tens of thousands of entries, while
-    requests wait. What was there when serving began, and what an installed snapshot consists of, lives long; frozen, it
-    is not walked again. At each reload it is thawed once, so that what the old snapshot leaves behind is found.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
 class Serving(MultiService):
     """See the head of this module. Nothing is served before the first ``install``.
 
-    ``reactor`` provides ``IReactorSocket`` and ``IReactorTime``. ``settle`` is called after each installation,
+    ``reactor`` provides ``IReactorSocket`` and ``IReactorTime``. ``settle`` is called after the first installation,
     ``notify`` with what sd_notify(3) would send. ``resolver`` looks up host names, by default as this machine does.
     """
 
@@ -153,9 +140,11 @@ class Serving(MultiService):
         """
         self.switch_access_log(snapshot)
         self.ports.empty({listening for group in sockets.values() for listening in group})
+        first = self.gateway.snapshot is None
         self.gateway.install(snapshot)
         self.ports.serve(sockets, self.gateway.factory)
-        self._settle()
+        if first:
+            self._settle()
 
     # Access log
 
@@ -230,4 +219,4 @@ def all_ended(deferreds: list[Deferred[None]]) -> Deferred[None]:
     return done
 
 
-__all__ = ["OFF", "STANDARD_OUTPUT", "Serving", "Settings", "access_log_path", "open_access_log", "settle_memory"]
+__all__ = ["OFF", "STANDARD_OUTPUT", "Serving", "Settings", "access_log_path", "open_access_log"]

@@ -21,7 +21,7 @@ from twisted.copyright import version as twisted_version
 from twisted.logger import Logger
 from twisted.python import usage
 
-from meshproxy import __version__, config, duration
+from meshproxy import __version__, config, duration, garbage
 from meshproxy.cli.identity import check_locality, identity, split_label
 from meshproxy.config.diagnostics import render
 from meshproxy.config.sources import Sources
@@ -214,7 +214,7 @@ def makeService(options: Options) -> IService:
     from meshproxy.net.sockets import Sockets
     from meshproxy.reaping import Reaper
     from meshproxy.service import MeshService
-    from meshproxy.serving import Settings, settle_memory
+    from meshproxy.serving import Settings
     from meshproxy.systemd import Watchdog, notify_supervisor
     from meshproxy.workers.link import Link
     from meshproxy.workers.supervisor import Supervisor
@@ -241,12 +241,14 @@ def makeService(options: Options) -> IService:
     )
     registry = Registry.discover()
     who = identity(options["proxy_namespace"], options["proxy_labels"], options["proxy_locality"])
+    loader = config.Loader(registry, who)
 
     def read() -> Sources:
         return demo if options["demo"] else config.read(paths)
 
     def load(sources: Sources, previous: Snapshot | None) -> Snapshot:
-        return config.load(sources, registry, who, previous)
+        with garbage.held():
+            return loader.load(sources, previous)
 
     try:
         sources = read()
@@ -260,7 +262,7 @@ def makeService(options: Options) -> IService:
     of_admin, of_listeners = _by_use(inherited.sockets)
     common: dict[str, Any] = {
         **{"paths": paths, "read": read, "load": load, "run_in_thread": deferToThread},
-        **{"with_signals": True, "settle": settle_memory, "notify": notify},
+        **{"with_signals": True, "settle": garbage.settle, "notify": notify},
         "sockets": Sockets(mapped, listen_address, options["workers"], inherited=of_listeners),
     }
     service: MeshService | Supervisor

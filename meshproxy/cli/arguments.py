@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, TextIO, TypeVar
 
-from meshproxy import config
+from meshproxy import config, garbage
 from meshproxy.cli.identity import check_locality, identity, split_label
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
@@ -62,7 +62,8 @@ def load(paths: Sequence[str], arguments: argparse.Namespace, registry: Registry
     proxy = identity(arguments.proxy_namespace, dict(arguments.proxy_label), arguments.proxy_locality or "")
     piped = stdin if _STANDARD_INPUT in paths else None
     sources = config.read([path for path in paths if path != _STANDARD_INPUT], piped, _SHOWN_AS)
-    return config.load(sources, registry, proxy)
+    with garbage.held():
+        return config.load(sources, registry, proxy)
 
 
 def reason(error: Exception) -> str:

@@ -117,13 +117,21 @@ class Clusters:
         self._previous = previous
         self._owners: dict[str, Service] = {}
         self._balancers = Balancers(strategies)
+        # Nearly all destinations ask for what another one has asked for before.
+        self._found: dict[tuple[object, ...], Resolved] = {}
 
     def resolve(self, destination: Destination, namespace: str, gateway_port: int) -> Resolved:
         """The cluster and hash key for a destination of a virtual service in ``namespace``."""
         self.resolved.add(destination)
+        key = (destination.host, destination.subset, destination.port, namespace, gateway_port)
+        known = self._found.get(key)
+        if known is not None:
+            return known
         resolved, found = self._look_up(destination, namespace, gateway_port)
         if found is not None:
             self._make(resolved, destination, found)
+            if self._owners[resolved.cluster] is found.service:
+                self._found[key] = resolved  # there is nothing to say about it
         return resolved
 
     def check(self, destination: Destination, namespace: str, gateway_port: int) -> None:

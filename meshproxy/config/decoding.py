@@ -33,9 +33,12 @@ class Fields:
     def __init__(self, node: Node, findings: Findings, served: Sequence[str], later: Sequence[str] = ()) -> None:
         self.node = node
         self.findings = findings
-        found = findings.attempt(node.fields, *served, *later)
-        if found is None:
-            found = {name: child for name in (*served, *later) if (child := node.get(name)) is not None}
+        names = (*served, *later) if later else served
+        try:
+            found = node.fields(*names)
+        except ConfigError as error:
+            findings.errors(error)
+            found = {name: child for name in names if (child := node.get(name)) is not None}
         for name in later:
             if name in found:
                 not_served(findings, node.key_location(name), found[name].path)
@@ -66,10 +69,7 @@ class Fields:
         found = self._found.get(name)
         if found is None:
             return self.node.kind == "mapping"
-        try:
-            return found.kind == "list" and not found.items()
-        except ConfigError:
-            return False
+        return found.is_empty_list
 
     def path_of(self, name: str) -> str:
         """The path of a field, present or not."""
@@ -88,12 +88,12 @@ class Fields:
         try:
             return reader(found)
         except ConfigError as error:
-            self.findings.diagnostics.extend(error.diagnostics)
+            self.findings.errors(error)
             return None
 
     def string(self, name: str) -> str:
         """A string, "" if it is absent."""
-        return self.read(name, Node.string) or ""
+        return self.read(name, Node.string) or "" if name in self._found else ""
 
     def integer(self, name: str, minimum: int, maximum: int) -> int | None:
         """A whole number within the bounds."""
@@ -111,11 +111,11 @@ class Fields:
 
     def items(self, name: str) -> Sequence[Node]:
         """The items of a list, none if it is absent."""
-        return self.read(name, Node.items) or ()
+        return self.read(name, Node.items) or () if name in self._found else ()
 
     def entries(self, name: str) -> Sequence[tuple[str, Node]]:
         """The entries of a mapping with free keys, none if it is absent."""
-        return self.read(name, Node.entries) or ()
+        return self.read(name, Node.entries) or () if name in self._found else ()
 
 
 def _milliseconds(node: Node) -> float:

@@ -16,6 +16,7 @@ from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_route import DelegateReference, HttpRoute
+from meshproxy.config.memory import Memory
 from meshproxy.config.names import is_visible
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.errors import ConfigError
@@ -29,7 +30,11 @@ _Text = TextMatch | PathMatch | None
 
 
 def resolve(
-    services: Iterable[VirtualService], active: Collection[VirtualService], complete: bool, findings: Findings
+    services: Iterable[VirtualService],
+    active: Collection[VirtualService],
+    complete: bool,
+    findings: Findings,
+    memory: Memory,
 ) -> list[VirtualService]:
     """The virtual services with all routes in place of those that delegate.
 
@@ -56,8 +61,8 @@ def resolve(
                 if left < 0:
                     message = f"delegates come to more than {MOST_PAIRS:,} matches"
                     raise ConfigError.at(route.delegate.location, message)
-                routes += _filled_in(root, route, route.delegate, known, complete, said)
-        found.append(evolve(root, http=tuple(routes)))
+                routes += _filled_in(root, route, route.delegate, known, complete, said, memory)
+        found.append(_with_routes(root, tuple(routes), memory))
     for service in known.values():
         if complete and not service.hosts and service.metadata.qualified not in used:
             message = f"{service.metadata} has no effect: without hosts it is a delegate, and nothing delegates to it"
@@ -77,6 +82,7 @@ def _filled_in(
     known: Mapping[str, VirtualService],
     complete: bool,
     findings: Findings,
+    memory: Memory,
 ) -> list[HttpRoute]:
     """What comes in place of a route that delegates; nothing where there is no such delegate."""
     delegate = known.get(reference.qualified)
@@ -96,16 +102,31 @@ def _filled_in(
         return []
     found = []
     for inner in delegate.http:
-        merged = _merged(route, inner)
-        if merged is None:
+        filled = _merged(route, inner, memory)
+        if filled is None:
             message = "this route is left out here: it has a match that goes together with none of the route before it"
             findings.warning(inner.location, message, f"the route that delegates to it is at {route.location}")
         else:
-            found.append(merged)
+            found.append(filled)
     return found
 
 
-def _merged(root: HttpRoute, inner: HttpRoute) -> HttpRoute | None:
+def _with_routes(root: VirtualService, routes: tuple[HttpRoute, ...], memory: Memory) -> VirtualService:
+    known = memory.delegating.before.get(root)
+    if known is None or known.http != routes:
+        known = evolve(root, http=routes)
+    memory.delegating.now[root] = known
+    return known
+
+
+def _merged(root: HttpRoute, inner: HttpRoute, memory: Memory) -> HttpRoute | None:
+    kept, key = memory.merged, (root, inner)
+    if key not in kept.now:
+        kept.now[key] = kept.before[key] if key in kept.before else _joined_routes(root, inner)
+    return kept.now[key]
+
+
+def _joined_routes(root: HttpRoute, inner: HttpRoute) -> HttpRoute | None:
     matches = _merged_matches(root.matches, inner.matches)
     if matches is None:
         return None

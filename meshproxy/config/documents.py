@@ -1,52 +1,106 @@
-"""From the text of the configuration files to their documents."""
+"""From the text of a configuration file to its documents.
+
+A text is cut into pieces, each of which means the same wherever it stands, so that pieces that did not change need not
+be read again. A piece begins with a ``---`` in the first column: that is the start of a document, or an error, whatever
+stands before it. Only directives (``%TAG``) reach beyond one, so a text that may have any is a single piece.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from itertools import chain
 
 import yaml
+from attrs import frozen
 
 from meshproxy.config.composing import Composer
 from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node, Value
-from meshproxy.config.sources import LINE_END, Source, Sources
+from meshproxy.config.sources import LINE_END
 from meshproxy.config.yamlerrors import explain
+from meshproxy.errors import Origin
 
-_DOCUMENT_START = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-# Beyond this a file is no YAML at all, and more of the same helps nobody.
-_MOST_SYNTAX_ERRORS = 20
+MOST_SYNTAX_ERRORS = 20
+"""Beyond this a file is no YAML at all, and more of the same helps nobody."""
+
+_START = "\n---"
+_BEHIND_START = " \t\r\n"
+_DIRECTIVES = tuple(f"{line_end}%" for line_end in "\n\r\x85\u2028\u2029")
+# To begin with a piece takes a while, which a file of tiny documents would make long. Those of objects are larger.
+_LEAST_PIECE = 40
 
 
-def documents(sources: Sources, findings: Findings) -> list[Node]:
-    """All documents of all files, in order: each a mapping, with the empty path.
+def pieces(text: str) -> Iterator[tuple[int, str]]:
+    """The pieces of a text in order, each with the number of lines before it."""
+    start = line = 0
+    undivided = "%" in text and (text.startswith("%") or any(directive in text for directive in _DIRECTIVES))
+    for end in chain(() if undivided else _starts(text), [len(text)]):
+        if end - start >= _LEAST_PIECE or end == len(text):
+            piece = text[start:end]
+            yield line, piece
+            line += _count_lines(piece)
+            start = end
 
-    Empty documents are skipped. A ``kind: List``, or any kind ending so that has ``items``, is replaced by its items.
-    What is wrong goes to ``findings`` and never raises; documents before and after a syntax error are still there.
+
+def _starts(text: str, begin: int = 0) -> Iterator[int]:
+    """Where documents start behind ``begin`` and the first line."""
+    found = text.find(_START, begin)
+    while found >= 0:
+        end = found + len(_START)
+        if text[end : end + 1] in _BEHIND_START:  # so is the end of the text
+            yield found + 1
+        found = text.find(_START, end)
+
+
+@frozen(eq=False)
+class Composed:
+    """What a piece has come to.
+
+    ``documents`` are mappings with the empty path: empty documents are skipped, and a ``kind: List``, or any kind
+    ending so that has ``items``, is replaced by its items. ``expanded`` is what it took of the values that aliases may
+    add, ``syntax_errors`` how often it is no YAML.
     """
-    roots = [Node(source.name, value) for source in sources.files for value in _composed(source, findings)]
-    return [document for root in roots if root.kind != "null" for document in _unrolled(root, findings)]
+
+    documents: tuple[Node, ...]
+    expanded: int
+    syntax_errors: int
 
 
-def _composed(source: Source, findings: Findings) -> Iterator[Value]:
-    """The roots of a file's documents; after a syntax error it goes on at the next ``---``."""
-    start = 0
-    for _ in range(_MOST_SYNTAX_ERRORS):
-        text = source.text[start:] if start else source.text
-        first_line = sum(1 for _ in LINE_END.finditer(source.text, 0, start))
+def compose(text: str, origin: Origin, findings: Findings, expandable: int) -> Composed:
+    """The documents of a piece that stands at ``origin``; aliases may add ``expandable`` values.
+
+    What is wrong goes to ``findings``; documents before and after a syntax error are still there.
+    """
+    values: list[Value] = []
+    start = errors = expanded = 0
+    while errors < MOST_SYNTAX_ERRORS:
+        rest = text[start:] if start else text
+        line = _count_lines(text[:start])
+        composer = Composer(origin, findings, expandable - expanded, line)
         try:
-            yield from Composer(source.name, findings, first_line).documents(text)
-            return
+            values.extend(composer.documents(rest))
+            break
         except yaml.YAMLError as error:
-            diagnostic, stopped = explain(error, source.name, text, first_line)
+            diagnostic, stopped = explain(error, origin, rest, line)
+        finally:
+            expanded += composer.spent
         findings.diagnostics.append(diagnostic)
-        # A "---" in the first column is the start of a document whatever stands before it, but the one at the very
-        # beginning is that of the document with the error.
-        line_start = source.text.rfind("\n", 0, start + stopped) + 1
-        following = _DOCUMENT_START.search(source.text, max(start + 1, line_start))
+        errors += 1
+        # Go on at the next start of a document, but the one at the very beginning is that of the document at fault.
+        line_start = text.rfind("\n", 0, start + stopped) + 1
+        following = next(_starts(text, max(start, line_start - 1)), None)
         if following is None:
-            return
-        start = following.start()
+            break
+        start = following
+    roots = (Node(origin, value) for value in values)
+    found = [document for root in roots if root.kind != "null" for document in _unrolled(root, findings)]
+    return Composed(tuple(found), expanded, errors)
+
+
+def _count_lines(text: str) -> int:
+    if text.isascii() and "\r" not in text:
+        return text.count("\n")
+    return sum(1 for _ in LINE_END.finditer(text))
 
 
 def _unrolled(document: Node, findings: Findings) -> list[Node]:

@@ -5,7 +5,7 @@ Outside a load there is no limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -28,6 +28,23 @@ def limited_effort() -> Iterator[None]:
         _left.reset(token)
 
 
+def begin_again() -> None:
+    """Have nothing spent yet."""
+    if _left.get() is not None:
+        _left.set(dict(ALLOWED))
+
+
+@contextmanager
+def recorded_effort(spent: dict[str, int]) -> Iterator[None]:
+    """Add to ``spent`` what is spent meanwhile, granted or not."""
+    before = dict(_left.get() or {})
+    try:
+        yield
+    finally:
+        for what, left in (_left.get() or {}).items():
+            spent[what] = spent.get(what, 0) + before[what] - left
+
+
 def spend(what: str, steps: int) -> bool:
     """Whether so much more may be spent."""
     left = _left.get()
@@ -35,3 +52,14 @@ def spend(what: str, steps: int) -> bool:
         return True
     left[what] -= steps
     return left[what] >= 0
+
+
+def spend_again(spent: Mapping[str, int]) -> None:
+    """Spend what was recorded when the same was done before."""
+    for what, steps in spent.items():
+        spend(what, steps)
+
+
+def is_exhausted() -> bool:
+    """Whether something was not granted."""
+    return any(left < 0 for left in (_left.get() or {}).values())

@@ -42,12 +42,13 @@ class Findings:
         """Note what stops the load. Raises ``TooManyErrors`` beyond ``MOST``."""
         self._add([Diagnostic(message, location, hint)])
 
+    def errors(self, raised: ConfigError) -> None:
+        """Note what was raised."""
+        self._add(raised.diagnostics)
+
     def warning(self, location: Location | None, message: str, hint: str = "", code: str = "") -> None:
         """Note what loads, but hardly as it was meant."""
-        if len(self.diagnostics) >= MOST:
-            self.unlisted += 1
-            return
-        self.diagnostics.append(Diagnostic(message, location, hint, Severity.WARNING, code))
+        self._warn(Diagnostic(message, location, hint, Severity.WARNING, code))
 
     def unserved(self, location: Location | None, message: str, hint: str = "") -> None:
         """Note a setting that has no effect yet: an error, unless it is put aside."""
@@ -68,8 +69,14 @@ class Findings:
         try:
             return function(*args, **kwargs)
         except ConfigError as error:
-            self._add(error.diagnostics)
+            self.errors(error)
             return None
+
+    def _warn(self, warning: Diagnostic) -> None:
+        if len(self.diagnostics) >= MOST:
+            self.unlisted += 1
+        else:
+            self.diagnostics.append(warning)
 
     def _add(self, errors: Sequence[Diagnostic]) -> None:
         room = MOST - self._errors
@@ -77,6 +84,20 @@ class Findings:
         self._errors += len(errors)
         if self._errors > MOST:
             raise TooManyErrors
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.diagnostics.clear()
+        self.unlisted = self._errors = 0
+
+    def merge(self, others: Findings) -> None:
+        """Note what was found elsewhere, as if it had been found here."""
+        for diagnostic in others.diagnostics:
+            if diagnostic.severity is Severity.ERROR:
+                self._add([diagnostic])
+            else:
+                self._warn(diagnostic)
+        self.unlisted += others.unlisted
 
     def raise_if_errors(self) -> None:
         """Raise ``ConfigError`` with all errors *and* warnings, in order of place, if there is any error."""
@@ -94,7 +115,7 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
     location = diagnostic.location
-    return ("", 0, 0) if location is None else (location.file, location.line, location.column)
+    return ("", 0, 0) if location is None else location.position
 
 
 def as_object(finding: Diagnostic) -> dict[str, object]:

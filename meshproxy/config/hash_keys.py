@@ -92,7 +92,7 @@ def decode(fields: Fields, strategies: Strategies) -> KeySetting:
     location = fields.node.key_location("fallback")
     source_ip = None
     if fallback is Fallback.SOURCE_IP:
-        yes = Node(location.file, Text(location.line, location.column, "true"), fields.path_of("fallback"))
+        yes = Node(location.origin, Text(location.offset, location.column, "true"), fields.node, "fallback")
         found = strategies.hash_key(_SOURCE_IP, yes)
         source_ip = None if found is None else NamedKey(found, KeyOrigin(_SOURCE_IP, location))
     return KeySetting(fields.node.location, keys, fallback, location, source_ip, status or _REJECT_STATUS)

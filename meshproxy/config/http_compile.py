@@ -6,16 +6,19 @@ forwards that are alike for all match blocks of an entry, are the same object.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from attrs import evolve, frozen
 
-from meshproxy.config.backend_policy import Blocks
-from meshproxy.config.clusters import Clusters
+from meshproxy.config.backend_policy import BLOCKS, Blocks
+from meshproxy.config.clusters import Clusters, Resolved
 from meshproxy.config.hash_keys import KeyCollector, RouteKeys
 from meshproxy.config.header_operations import NO_HEADERS, Headers, combined
 from meshproxy.config.http_actions import RewriteSettings
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_policies import Retries
 from meshproxy.config.http_route import HttpRoute, RouteDestination
+from meshproxy.config.memory import Memory
 from meshproxy.routes import (
     DirectResponse,
     Fault,
@@ -24,7 +27,6 @@ from meshproxy.routes import (
     Mirror,
     PathMatch,
     Redirect,
-    Rewrite,
     Route,
     RouteMatch,
     WeightedDestination,
@@ -33,12 +35,19 @@ from meshproxy.routes import (
 _NO_REWRITE = RewriteSettings()
 _EVERYTHING = RouteMatch()
 
+RouteKey = tuple[HttpRoute, Match | None, int]
+"""An entry, one of its blocks, and a port of the gateway."""
+
 
 @frozen(eq=False)
-class _Targets:
-    """Where an entry's requests go from one port of the gateway, whatever was matched."""
+class Targets:
+    """Where an entry's requests go from one port of the gateway, whatever was matched.
 
-    destinations: tuple[tuple[RouteDestination, str], ...]
+    ``found`` is what all destinations and mirrors come to, from which the rest follows.
+    """
+
+    found: tuple[Resolved, ...]
+    destinations: tuple[tuple[RouteDestination, WeightedDestination], ...]
     mirrors: tuple[Mirror, ...]
     keys: RouteKeys
     sticky: bool
@@ -49,23 +58,38 @@ class _Targets:
 class RouteCompiler:
     """Makes the routes of one snapshot; destinations become clusters of ``clusters``.
 
-    ``retries`` are those of a route that has none of its own.
+    ``retries`` are those of a route that has none of its own. Routes of an entry whose targets are the same as in the
+    load before are taken over from it.
     """
 
-    def __init__(self, clusters: Clusters, retries: Retries) -> None:
+    def __init__(self, clusters: Clusters, retries: Retries, memory: Memory) -> None:
+        memory.use(retries)
         self._clusters = clusters
         self._retries = retries
-        self._routes: dict[tuple[HttpRoute, Match | None, int], Route] = {}
-        self._targets: dict[tuple[HttpRoute, int], _Targets] = {}
+        self._routes = memory.routes
+        self._targets = memory.targets
         self._forwards: dict[tuple[HttpRoute, int, PathMatch | None], Forward] = {}
 
     def route(self, http: HttpRoute, match: Match | None, namespace: str, port: int) -> Route:
         """The route of an entry's block, in a virtual service of a namespace, at a port of the gateway."""
         key = (http, match, port)
-        route = self._routes.get(key)
+        route = self._routes.now.get(key)
         if route is None:
-            route = self._routes[key] = self._make(http, match, namespace, port)
+            route = self._routes.before.get(key)
+            if route is None or not self.is_as_before(http, namespace, port):
+                route = self._make(http, match, namespace, port)
+            self._routes.now[key] = route
         return route
+
+    def is_as_before(self, http: HttpRoute, namespace: str, port: int) -> bool:
+        """Whether an entry's routes of the load before are those of this one."""
+        if not http.forwards:
+            return True
+        return self._targets_of(http, namespace, port) is self._targets.before.get((http, port))
+
+    def take_over(self, routes: Mapping[RouteKey, Route]) -> None:
+        """Use routes of the load before, all of which are of entries that are as before."""
+        self._routes.now.update(routes)
 
     def _make(self, http: HttpRoute, match: Match | None, namespace: str, port: int) -> Route:
         path = None if match is None else match.uri
@@ -89,15 +113,11 @@ class RouteCompiler:
         key = (http, port, path if http.rewrite is not None and http.rewrite.uri else None)
         forward = self._forwards.get(key)
         if forward is None:
-            targets = self._targets.get((http, port))
-            if targets is None:
-                targets = self._targets[http, port] = self._resolve(http, namespace, port)
-            retries = (http.retries or self._retries).compiled(targets.avoid_previous_hosts)
-            single = len(http.destinations) == 1
+            targets = self._targets_of(http, namespace, port)
             forward = self._forwards[key] = Forward(
-                tuple(_weighted(http, it, cluster, path, single) for it, cluster in targets.destinations),
+                tuple(_rewriting(http, entry, destination, path) for entry, destination in targets.destinations),
                 tuple(it.key for it in targets.keys.keys),
-                retries,
+                (http.retries or self._retries).compiled(targets.avoid_previous_hosts),
                 http.timeout,
                 targets.mirrors,
                 http.cors,
@@ -108,49 +128,70 @@ class RouteCompiler:
             )
         return forward
 
-    def _resolve(self, http: HttpRoute, namespace: str, port: int) -> _Targets:
-        single = len(http.destinations) == 1
-        destinations = []
-        keys = KeyCollector()
-        blocks: list[Blocks] = []
-        avoid_previous_hosts = True
-        for entry in http.destinations:
-            if not single and not entry.weight:
-                continue
-            resolved = self._clusters.resolve(entry.destination, namespace, port)
-            destinations.append((entry, resolved.cluster))
-            if resolved.key is not None:
-                # Even a consistentHash without a key: it is the block that counts.
-                avoid_previous_hosts = not single
-            keys.add(resolved.key, resolved.policy_keys)
-            blocks.append(resolved.blocks)
-        mirrors = tuple(
-            Mirror(self._clusters.resolve(destination, namespace, port).cluster, share)
-            for destination, share in http.mirrored()
-        )
-        return _Targets(
-            tuple(destinations),
-            mirrors,
-            keys.collected(),
-            bool(blocks) and all(it.is_sticky for it in blocks),
-            any(it.persistence is not None for it in blocks),
-            avoid_previous_hosts,
-        )
+    def _targets_of(self, http: HttpRoute, namespace: str, port: int) -> Targets:
+        key = (http, port)
+        targets = self._targets.now.get(key)
+        if targets is None:
+            resolve = self._clusters.resolve
+            found = [resolve(entry.destination, namespace, port) for entry in http.drawn]
+            mirrored = http.mirrored()
+            if mirrored:
+                found += [resolve(destination, namespace, port) for destination, _ in mirrored]
+            targets = self._targets.before.get(key)
+            if targets is None or not all(map(_is_same, targets.found, found)):
+                targets = _targets(http, found)
+            self._targets.now[key] = targets
+        return targets
 
 
-def _weighted(
-    http: HttpRoute, entry: RouteDestination, cluster: str, path: PathMatch | None, single: bool
-) -> WeightedDestination:
-    headers = http.headers or NO_HEADERS
-    authority = headers.authority or entry.headers.authority
-    rewrite: Rewrite | None = (http.rewrite or _NO_REWRITE).compiled(path, authority)
-    return WeightedDestination(
-        cluster,
-        entry.weight or 1,
-        combined(headers, entry.headers, single, _request),
-        combined(headers, entry.headers, single, _response),
-        rewrite,
+def _is_same(one: Resolved, other: Resolved) -> bool:
+    return one is other or (
+        one.cluster == other.cluster
+        and one.key is other.key
+        and all(getattr(one.blocks, name) is getattr(other.blocks, name) for name in BLOCKS.values())
     )
+
+
+def _targets(http: HttpRoute, found: Sequence[Resolved]) -> Targets:
+    single = len(http.destinations) == 1
+    destinations = []
+    keys = KeyCollector()
+    blocks: list[Blocks] = []
+    avoid_previous_hosts = True
+    for entry, resolved in zip(http.drawn, found, strict=False):
+        destinations.append((entry, _weighted(http, entry, resolved.cluster, single)))
+        if resolved.key is not None:
+            # Even a consistentHash without a key: it is the block that counts.
+            avoid_previous_hosts = not single
+        keys.add(resolved.key, resolved.policy_keys)
+        blocks.append(resolved.blocks)
+    copies = zip(http.mirrored(), found[len(destinations) :], strict=True)
+    return Targets(
+        tuple(found),
+        tuple(destinations),
+        tuple(Mirror(resolved.cluster, share) for (_, share), resolved in copies),
+        keys.collected(),
+        bool(blocks) and all(it.is_sticky for it in blocks),
+        any(it.persistence is not None for it in blocks),
+        avoid_previous_hosts,
+    )
+
+
+def _weighted(http: HttpRoute, entry: RouteDestination, cluster: str, single: bool) -> WeightedDestination:
+    headers = http.headers or NO_HEADERS
+    requests, responses = (combined(headers, entry.headers, single, direction) for direction in (_request, _response))
+    return WeightedDestination(cluster, entry.weight or 1, requests, responses)
+
+
+def _rewriting(
+    http: HttpRoute, entry: RouteDestination, destination: WeightedDestination, path: PathMatch | None
+) -> WeightedDestination:
+    """The destination with what changes in the path and the authority of its requests."""
+    authority = (http.headers or NO_HEADERS).authority or entry.headers.authority
+    if http.rewrite is None and authority is None:
+        return destination
+    rewrite = (http.rewrite or _NO_REWRITE).compiled(path, authority)
+    return destination if rewrite is None else evolve(destination, rewrite=rewrite)
 
 
 def _request(headers: Headers) -> HeaderOperations:

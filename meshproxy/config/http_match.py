@@ -19,7 +19,7 @@ from meshproxy.config.syntax import is_token, regex_problem
 from meshproxy.errors import Location
 from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, RouteMatch, TextMatch
 
-_COMPARISONS = ("exact", "prefix", "regex")
+_COMPARISONS = {it.value: it for it in (Comparison.EXACT, Comparison.PREFIX, Comparison.REGEX)}
 _PSEUDO_HEADERS = (":method", ":scheme", ":authority", ":path", ":status")
 _CLAIM = "@request.auth.claims"
 _PRESENT = TextMatch()
@@ -65,6 +65,11 @@ class Match:
     _compiled: RouteMatch = field(init=False, repr=False)
 
     @property
+    def everywhere(self) -> bool:
+        """Whether nothing is asked of the gateway, its port or the proxy."""
+        return self.port is None and self.gateways is None and not self.source_labels and not self.source_namespace
+
+    @property
     def identity(self) -> object:
         """Equal for blocks that hold for the same requests."""
         maps: tuple[Mapping[str, object], ...] = (self.headers, self.without_headers, self.query, self.source_labels)
@@ -78,6 +83,9 @@ class Match:
 
     @_compiled.default
     def _compile(self) -> RouteMatch:
+        path = self.uri or PathMatch()
+        if not self.headers and not self.without_headers and not self.query:
+            return RouteMatch(path, self.method, self.scheme, self.authority)
         present = [HeaderMatch(_header_key(name), text) for name, text in self.headers.items() if not is_claim(name)]
         absent = [
             # No request can have a header of a claim's name: the condition holds, but the route is no catch-all.
@@ -85,7 +93,7 @@ class Match:
             for name, text in self.without_headers.items()
         ]
         return RouteMatch(
-            self.uri or PathMatch(),
+            path,
             self.method,
             self.scheme,
             self.authority,
@@ -138,7 +146,7 @@ def text_match(node: Node, empty_prefix: bool = False, star: bool = False) -> Te
                 value.fail(f"{value.path} {problem}", "every text: .*" if text == "*" else "")
         if name == "prefix" and not text and not empty_prefix:
             value.fail(f"{value.path} may not be empty")
-        return TextMatch(Comparison(name), text)
+        return TextMatch(_COMPARISONS[name], text)
     return _PRESENT
 
 

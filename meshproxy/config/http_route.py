@@ -101,8 +101,22 @@ class HttpRoute:
         """False for one that has nothing to do, because what it should do is wrong or in a delegate."""
         return bool(self.destinations) or self.redirect is not None or self.direct_response is not None
 
+    @property
+    def drawn(self) -> tuple[RouteDestination, ...]:
+        """The destinations that get requests."""
+        if len(self.destinations) == 1:
+            return self.destinations
+        return tuple(entry for entry in self.destinations if entry.weight)
+
+    @property
+    def forwards(self) -> bool:
+        """Whether requests go to its destinations."""
+        return self.redirect is None and self.direct_response is None
+
     def mirrored(self) -> list[tuple[Destination, int]]:
         """The destinations of copies with their shares, without those that get none."""
+        if self.mirror is None and not self.mirrors:
+            return []
         found = [(entry.destination, ALWAYS if entry.share is None else entry.share) for entry in self.mirrors]
         if self.mirror is not None:
             share = self.mirror_percent if self.mirror_share is None else self.mirror_share

@@ -11,17 +11,17 @@ a boolean has to be quoted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar, Literal, NoReturn
+from typing import Literal, NoReturn
 
 from attrs import define
 from zope.interface import implementer
 
 from meshproxy import duration
 from meshproxy.config.diagnostics import suggest
-from meshproxy.config.scalars import LONE_LETTERS, Scalar, resolve
-from meshproxy.errors import ConfigError, Diagnostic, Location
+from meshproxy.config.scalars import LONE_LETTERS, NULLS, Scalar, resolve
+from meshproxy.errors import ConfigError, Diagnostic, Location, Origin
 from meshproxy.interfaces import IConfig
 
 _BOOLEAN_KEY = "unquoted yes, no, on and off are true and false in YAML: put the key in quotes"
@@ -41,30 +41,24 @@ class Text:
     column: int
     text: str
     tag: str = ""
-    size: ClassVar[int] = 1
-    height: ClassVar[int] = 0
 
 
 @define(eq=False, weakref_slot=False)
 class Items:
-    """A list. ``size`` counts the values in it and itself, ``height`` how deep they nest, aliases being expanded."""
+    """A list."""
 
     line: int
     column: int
     items: list[Value]
-    size: int = 1
-    height: int = 1
 
 
 @define(eq=False, weakref_slot=False)
 class Entries:
-    """A mapping. For each key the line and column of the key, and the value; ``size``, ``height`` as in ``Items``."""
+    """A mapping. For each key the line and column of the key, and the value."""
 
     line: int
     column: int
     entries: dict[str, tuple[int, int, Value]]
-    size: int = 1
-    height: int = 1
 
 
 # An alias is the very same object as its anchor.
@@ -75,97 +69,108 @@ Value = Text | Items | Entries
 class Node:
     """One value of the configuration; see ``IConfig`` for what the reading methods promise."""
 
-    __slots__ = ("_children", "_file", "_value", "path")
+    __slots__ = ("_origin", "_parent", "_step", "_value")
 
-    def __init__(
-        self, file: str, value: Value, path: str = "", children: Sequence[tuple[str, Node]] | None = None
-    ) -> None:
-        self.path = path
-        self._file = file
+    def __init__(self, origin: Origin, value: Value, parent: Node | None = None, step: str | int = "") -> None:
+        """``step``: which key or index of its parent it is; of a node without parent, the whole path."""
+        self._origin = origin
         self._value = value
-        self._children = children
+        self._parent = parent
+        self._step = step
 
     @classmethod
     def mapping(cls, location: Location, path: str, entries: Sequence[tuple[str, Node]]) -> Node:
-        """A mapping that stands nowhere in the file; errors about itself and its keys point to ``location``."""
-        children = list(entries)
-        keys = {name: (location.line, location.column, node._value) for name, node in children}
-        return cls(location.file, Entries(location.line, location.column, keys), path, children)
+        """A mapping that stands nowhere, of values that do; errors about itself and its keys point to ``location``."""
+        keys = {name: (location.offset, location.column, node._value) for name, node in entries}
+        return cls(location.origin, Entries(location.offset, location.column, keys), None, path)
 
     def as_document(self) -> Node:
         """The same value as the root of a document of its own: paths in it begin here."""
-        return Node(self._file, self._value)
+        return Node(self._origin, self._value)
+
+    @property
+    def is_empty_list(self) -> bool:
+        """True for a list without items."""
+        return isinstance(self._value, Items) and not self._value.items
 
     def __repr__(self) -> str:
         return f"<Node {self.kind} {self.path or '.'} at {self.location}>"
 
     @property
+    def path(self) -> str:
+        """The dotted path in the document; "" at its root."""
+        if self._parent is None:
+            return str(self._step)
+        above = self._parent.path
+        if isinstance(self._step, int):
+            return f"{above}[{self._step}]"
+        return f"{above}.{self._step}" if above else self._step
+
+    @property
     def location(self) -> Location:
         """Where the value stands."""
-        return Location(self._file, self._value.line, self._value.column)
+        return Location(self._origin, self._value.line, self._value.column)
 
     @property
     def kind(self) -> Kind:
         """What the value is, as far as YAML goes. Numbers, booleans and strings are all scalars."""
         if isinstance(self._value, Text):
-            return "null" if self._is_null() else "scalar"
+            return "null" if _is_null(self._value) else "scalar"
         return "list" if isinstance(self._value, Items) else "mapping"
 
     def key_location(self, name: str) -> Location:
         """Where the key ``name`` of this mapping stands; the place of the mapping itself if it has no such key."""
         if isinstance(self._value, Entries) and name in self._value.entries:
             line, column, _ = self._value.entries[name]
-            return Location(self._file, line, column)
+            return Location(self._origin, line, column)
         return self.location
 
     def get(self, name: str) -> Node | None:
         """The value of a mapping's key, None if it is absent or null or if this is no mapping. Nothing is checked."""
         if not isinstance(self._value, Entries) or name not in self._value.entries:
             return None
-        if self._children is not None:
-            node = dict(self._children)[name]
-        else:
-            node = Node(self._file, self._value.entries[name][2], self._child_path(name))
-        return None if node._is_null() else node
+        value = self._value.entries[name][2]
+        return None if _is_null(value) else Node(self._origin, value, self, name)
 
     def fields(self, *names: str) -> dict[str, Node]:
         """The fields of a mapping that has no others than ``names``, without those that are null.
 
         All unknown fields are reported at once, each at its key.
         """
-        found = {}
+        origin, found = self._origin, {}
         unknown = []
-        for key, node in self._mapping():
+        for key, (_, _, value) in self._mapping().items():
             if key not in names:
-                message = f"{self._name()} has no field {key!r}" if self.path else f"unknown field {key!r}"
-                hint = _BOOLEAN_KEY if key in ("true", "false") else suggest(key, names)
-                unknown.append(Diagnostic(message, self.key_location(key), hint))
-            elif not node._is_null():
-                found[key] = node
+                unknown.append(key)
+            elif type(value) is not Text or not _is_null(value):
+                found[key] = Node(origin, value, self, key)
         if unknown:
-            raise ConfigError(unknown)
+            raise ConfigError([self._unknown(key, names) for key in unknown])
         return found
+
+    def _unknown(self, key: str, names: Sequence[str]) -> Diagnostic:
+        message = f"{self._name()} has no field {key!r}" if self.path else f"unknown field {key!r}"
+        hint = _BOOLEAN_KEY if key in ("true", "false") else suggest(key, names)
+        return Diagnostic(message, self.key_location(key), hint)
 
     def entries(self) -> list[tuple[str, Node]]:
         """The entries of a mapping with free keys, in file order. A null value is an error."""
-        entries = list(self._mapping())
-        nulls = [
-            Diagnostic(f"{node._name()} may not be null", self.key_location(key))
-            for key, node in entries
-            if node._is_null()
-        ]
+        origin = self._origin
+        nodes = [(key, Node(origin, value, self, key)) for key, (_, _, value) in self._mapping().items()]
+        nulls = [(key, node) for key, node in nodes if _is_null(node._value)]
         if nulls:
-            raise ConfigError(nulls)
-        return entries
+            raise ConfigError(Diagnostic(f"{node.path} may not be null", self.key_location(key)) for key, node in nulls)
+        return nodes
 
     def items(self) -> list[Node]:
         """The items of a list. A null item is an error."""
         if not isinstance(self._value, Items):
             self._refuse("a list", self._list_hint())
-        nodes = [Node(self._file, item, f"{self.path}[{index}]") for index, item in enumerate(self._value.items)]
-        nulls = [Diagnostic(f"{node._name()} may not be null", node.location) for node in nodes if node._is_null()]
-        if nulls:
-            raise ConfigError(nulls)
+        origin, values = self._origin, self._value.items
+        nodes = [Node(origin, item, self, index) for index, item in enumerate(values)]
+        if any(map(_is_null, values)):
+            nulls = (node for node in nodes if _is_null(node._value))
+            raise ConfigError(Diagnostic(f"{node.path} may not be null", node.location) for node in nulls)
         return nodes
 
     def string(self) -> str:
@@ -227,21 +232,10 @@ class Node:
         """Raise ``errors.ConfigError`` at this place."""
         raise ConfigError.at(self.location, message, hint)
 
-    def _walk(self) -> Iterator[tuple[str, Node]]:
-        """The children of a mapping, nulls included."""
-        if self._children is not None:
-            yield from self._children
-        elif isinstance(self._value, Entries):
-            for key, (_, _, value) in self._value.entries.items():
-                yield key, Node(self._file, value, self._child_path(key))
-
-    def _child_path(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
-
-    def _mapping(self) -> Iterator[tuple[str, Node]]:
+    def _mapping(self) -> dict[str, tuple[int, int, Value]]:
         if not isinstance(self._value, Entries):
             self._refuse("a mapping")
-        return self._walk()
+        return self._value.entries
 
     def _scalar(self) -> Scalar | list[Value]:
         """The typed value; for a mapping or a list something that is no scalar."""
@@ -251,10 +245,6 @@ class Node:
         if value.tag == "str":
             return value.text
         return resolve(value.text)
-
-    def _is_null(self) -> bool:
-        value = self._value
-        return isinstance(value, Text) and value.tag != "str" and resolve(value.text) is None
 
     def _name(self) -> str:
         return self.path or "the document"
@@ -293,7 +283,7 @@ class Node:
         return ""
 
     def _list_hint(self) -> str:
-        return "" if self._is_null() else "start each item of the list with '- '"
+        return "" if _is_null(self._value) else "start each item of the list with '- '"
 
     def _check_bounds(self, value: float, minimum: float | None, maximum: float | None) -> None:
         if (minimum is None or value >= minimum) and (maximum is None or value <= maximum):
@@ -303,3 +293,7 @@ class Node:
         else:
             bounds = f"at least {minimum}" if maximum is None else f"at most {maximum}"
         self.fail(f"{self._name()} must be {bounds}, not {self._text()}")
+
+
+def _is_null(value: Value) -> bool:
+    return type(value) is Text and value.text in NULLS and value.tag != "str"

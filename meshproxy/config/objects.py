@@ -1,13 +1,9 @@
-"""From documents to objects: which kinds there are, which of them are served, and which are somebody else's.
-
-Documents of other API groups are ignored, as Istio does. What belongs to Istio's networking group or to meshproxy is
-never ignored without a word.
-"""
+"""The objects of a load: of each kind, all that its documents declare."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any
 
 from attrs import define, field
 
@@ -26,44 +22,19 @@ from meshproxy.config import (
 from meshproxy.config.backend_policy import BackendPolicy
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.destination_rule import DestinationRule
-from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.gateway import Gateway
+from meshproxy.config.identification import KINDS
 from meshproxy.config.kubernetes import KubernetesService
 from meshproxy.config.mesh import MeshOptions
-from meshproxy.config.metadata import Document, Metadata, read_document
-from meshproxy.config.nodes import Node
+from meshproxy.config.metadata import Document, Metadata
+from meshproxy.config.parts import Declaration, Part
 from meshproxy.config.pods import Pod, ServiceAddresses
 from meshproxy.config.secrets import Secret
 from meshproxy.config.service_entry import ServiceEntry
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.config.workload import WorkloadEntry
-from meshproxy.errors import Location, Severity
-
-_ISTIO = "networking.istio.io"
-_ISTIO_VERSIONS = ("v1", "v1beta1", "v1alpha3")
-_OURS = "meshproxy.dev"
-_OUR_VERSIONS = ("v1alpha1",)
-_SERVED = {
-    (_ISTIO, "Gateway"),
-    (_ISTIO, "VirtualService"),
-    (_ISTIO, "DestinationRule"),
-    (_ISTIO, "ServiceEntry"),
-    (_ISTIO, "WorkloadEntry"),
-    (_OURS, "Mesh"),
-    (_OURS, "BackendPolicy"),
-    ("", "Secret"),
-    ("", "Service"),
-    ("", "Endpoints"),
-    ("", "Pod"),
-    ("discovery.k8s.io", "EndpointSlice"),
-}
-KINDS = frozenset(kind for _, kind in _SERVED)
-_TOP_LEVEL = {"EndpointSlice": pods.SLICE_FIELDS, "Endpoints": pods.ENDPOINTS_FIELDS}
-_FOR_OTHERS = ("EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup")
-# Kinds that groups beside those served here have too.
-_COMMON_KINDS = ("Gateway", "Secret", "Service", "Endpoints", "Pod", "Mesh")
-_T = TypeVar("_T")
+from meshproxy.registry import Registry
 
 
 @define
@@ -90,112 +61,83 @@ class Objects:
     faulty: set[Metadata] = field(factory=set)
 
 
-def decode(documents: Iterable[Node], cluster_domain: str, findings: Findings, strategies: Strategies) -> Objects:
-    """All objects, without those and those parts that are wrong."""
-    found = Objects()
-    # Later documents replace earlier ones of the same name, as applying them to a cluster in this order would.
-    chosen: dict[Metadata, Document] = {}
-    for node in documents:
-        document = _identify(node, found, findings)
-        if document is not None:
-            earlier = chosen.pop(document.metadata, None)
-            if earlier is not None:
-                message = f"{document.metadata} is there again; only the last one counts"
-                findings.warning(earlier.metadata.location, message, f"see {document.metadata.location}")
-            chosen[document.metadata] = document
-    decoders: dict[str, Callable[[Document], None]] = {
-        "Gateway": lambda it: _append(found.gateways, gateway.decode(it, findings)),
-        "VirtualService": lambda it: _append(
-            found.virtual_services, virtual_service.decode(it, cluster_domain, findings)
-        ),
-        "DestinationRule": lambda it: _append(
-            found.destination_rules, destination_rule.decode(it, cluster_domain, findings, strategies)
-        ),
-        "BackendPolicy": lambda it: _append(
-            found.backend_policies, backend_policy.decode(it, cluster_domain, findings, strategies)
-        ),
-        "ServiceEntry": lambda it: _append(found.service_entries, service_entry.decode(it, findings)),
-        "WorkloadEntry": lambda it: _append(found.workloads, workload.decode(it, findings)),
-        "Secret": lambda it: _append(found.secrets, secrets.decode(it, findings)),
-        "Service": lambda it: _append(found.services, kubernetes.decode(it, findings)),
-        "EndpointSlice": lambda it: _append(found.slices, pods.decode_slice(it, findings)),
-        "Endpoints": lambda it: _append(found.endpoints, pods.decode_endpoints(it, findings)),
-        "Pod": lambda it: _append(found.pods, pods.decode_pod(it, findings)),
-    }
-    meshes = []
-    for document in sorted(chosen.values(), key=lambda it: it.metadata.age):
-        kind = document.metadata.kind
-        if kind == "Mesh":
-            meshes.append(document)
-            continue
-        before = len(findings.diagnostics)
-        decoders[kind](document)
-        if any(it.severity is Severity.ERROR for it in findings.diagnostics[before:]):
-            found.broken.add(kind)
-            found.faulty.add(document.metadata)
-    if meshes:
-        found.mesh = mesh.decode(meshes[0], findings)
-    for document in meshes[1:]:
-        message = "there may be only one Mesh document"
-        findings.error(document.metadata.location, message, f"the other one is at {meshes[0].metadata.location}")
-    return found
+class Decoder:
+    """Makes the objects of documents, by the settings of a process."""
+
+    def __init__(self, registry: Registry, cluster_domain: str) -> None:
+        domain = cluster_domain
+        self._decoders: dict[str, Callable[[Document, Findings], object]] = {
+            "Gateway": gateway.decode,
+            "VirtualService": lambda it, findings: virtual_service.decode(it, domain, findings),
+            "DestinationRule": lambda it, findings: destination_rule.decode(
+                it, domain, findings, Strategies(registry, findings)
+            ),
+            "BackendPolicy": lambda it, findings: backend_policy.decode(
+                it, domain, findings, Strategies(registry, findings)
+            ),
+            "ServiceEntry": service_entry.decode,
+            "WorkloadEntry": workload.decode,
+            "Secret": secrets.decode,
+            "Service": kubernetes.decode,
+            "EndpointSlice": pods.decode_slice,
+            "Endpoints": pods.decode_endpoints,
+            "Pod": pods.decode_pod,
+            "Mesh": mesh.decode,
+        }
+
+    def objects(self, parts: Iterable[Part], findings: Findings) -> Objects:
+        """All objects, without those and those parts that are wrong."""
+        found = Objects()
+        declarations: list[Declaration] = []
+        for part in parts:
+            findings.merge(part.findings)
+            found.broken |= KINDS if part.unreadable else part.broken
+            declarations += part.declarations
+        lists: dict[str, list[Any]] = {
+            "Gateway": found.gateways,
+            "VirtualService": found.virtual_services,
+            "DestinationRule": found.destination_rules,
+            "BackendPolicy": found.backend_policies,
+            "ServiceEntry": found.service_entries,
+            "WorkloadEntry": found.workloads,
+            "Secret": found.secrets,
+            "Service": found.services,
+            "EndpointSlice": found.slices,
+            "Endpoints": found.endpoints,
+            "Pod": found.pods,
+        }
+        meshes: list[Declaration] = []
+        for declaration in sorted(_last_ones(declarations, findings), key=lambda it: it.metadata.age):
+            kind = declaration.metadata.kind
+            if kind == "Mesh":
+                meshes.append(declaration)
+                if len(meshes) > 1:
+                    continue
+            thing = declaration.decoded(self._decoders[kind])
+            findings.merge(declaration.findings)
+            if declaration.findings.has_errors and kind != "Mesh":
+                found.broken.add(kind)
+                found.faulty.add(declaration.metadata)
+            if kind == "Mesh":
+                assert isinstance(thing, MeshOptions)
+                found.mesh = thing
+            elif thing is not None:
+                lists[kind].append(thing)
+        for declaration in meshes[1:]:
+            message = "there may be only one Mesh document"
+            hint = f"the other one is at {meshes[0].metadata.location}"
+            findings.error(declaration.metadata.location, message, hint)
+        return found
 
 
-def _append(found: list[_T], thing: _T | None) -> None:
-    if thing is not None:
-        found.append(thing)
-
-
-def _identify(node: Node, found: Objects, findings: Findings) -> Document | None:
-    """The document if its kind is served; otherwise what has to be said is said."""
-    texts = []
-    for name in ("apiVersion", "kind"):
-        child = node.get(name)
-        text = None if child is None else findings.attempt(child.string)
-        if not text:
-            if child is None or text is not None:
-                findings.error(node.location, f"a document needs {name}")
-            return None
-        texts.append(text)
-    api_version, kind = texts
-    group, slash, version = api_version.rpartition("/")
-    if group in (_ISTIO, _OURS) and not _is_known(node, group, kind, findings):
-        return None
-    if (group, kind) not in _SERVED:
-        _warn_of_group(node, group, kind, findings)
-        return None
-    versions = {_ISTIO: _ISTIO_VERSIONS, _OURS: _OUR_VERSIONS}.get(group, ("v1",))
-    if version not in versions:
-        hint = f"use {', '.join(group + slash + it for it in versions)}"
-        findings.error(_place(node, "apiVersion"), f"{kind} has no version {version}", hint)
-        found.broken.add(kind)
-        return None
-    top_level = secrets.top_level(node) if kind == "Secret" else _TOP_LEVEL.get(kind, ("spec",))
-    document = read_document(node, kind, top_level, findings)
-    if document is None:
-        found.broken.add(kind)
-    return document
-
-
-def _is_known(node: Node, group: str, kind: str, findings: Findings) -> bool:
-    kinds = [name for owner, name in _SERVED if owner == group]
-    if kind in kinds:
-        return True
-    if group == _ISTIO and kind in _FOR_OTHERS:
-        findings.warning(_place(node, "kind"), f"kind {kind} has no effect here")
-    else:
-        findings.error(_place(node, "kind"), f"{group} has no kind {kind!r}", suggest(kind, sorted(kinds)))
-    return False
-
-
-def _warn_of_group(node: Node, group: str, kind: str, findings: Findings) -> None:
-    """Say that a document has no effect if its group is probably a slip; others have a Gateway too."""
-    groups = [owner for owner, name in _SERVED if name == kind]
-    hint = suggest(group, groups)
-    if hint or (groups and kind not in _COMMON_KINDS):
-        findings.warning(_place(node, "apiVersion"), f"{kind} of the group {group!r} has no effect here", hint)
-
-
-def _place(node: Node, name: str) -> Location:
-    child = node.get(name)
-    return node.location if child is None else child.location
+def _last_ones(declarations: Iterable[Declaration], findings: Findings) -> Iterable[Declaration]:
+    """Without what later documents replace, as applying them to a cluster in this order would."""
+    chosen: dict[Metadata, Declaration] = {}
+    for declaration in declarations:
+        metadata = declaration.metadata
+        earlier = chosen.pop(metadata, None)
+        if earlier is not None:
+            message = f"{metadata} is there again; only the last one counts"
+            findings.warning(earlier.metadata.location, message, f"see {metadata.location}")
+        chosen[metadata] = declaration
+    return chosen.values()

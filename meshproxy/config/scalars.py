@@ -12,10 +12,11 @@ import math
 import re
 import struct
 from decimal import Decimal
+from string import ascii_letters
 
 Scalar = None | bool | int | float | str
 
-_WORDS: dict[str, Scalar] = {
+WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
     **dict.fromkeys(("no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -23,9 +24,11 @@ _WORDS: dict[str, Scalar] = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
 }
+NULLS = frozenset(text for text, value in WORDS.items() if value is None)
 LONE_LETTERS: dict[str, bool] = {"y": True, "Y": True, "n": False, "N": False}
 """The strings that are booleans where a boolean is asked for."""
 _NUMBER_STARTS = frozenset("+-.0123456789")
+LETTERS = frozenset(ascii_letters)
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|[1-9][0-9]*|0)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 # Longer numbers are floats here: int() has a limit on digits, and nothing takes such a number anyway.
@@ -34,10 +37,12 @@ _MOST_DIGITS = 100
 
 def resolve(text: str) -> Scalar:
     """The value of an unquoted scalar."""
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in WORDS:
+        return WORDS[text]
     if text[0] not in _NUMBER_STARTS:
         return text
+    if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS and text[0] != "0":
+        return int(text)  # nearly every number
     # Underscores group digits, but not behind a leading point.
     digits = text if text[0] == "." else text.replace("_", "")
     if len(digits) <= _MOST_DIGITS and _INTEGER.fullmatch(digits):
@@ -59,7 +64,7 @@ def _integer(digits: str) -> int:
 
 def key_text(text: str) -> str | None:
     """The JSON key that an unquoted key becomes: ``1`` for ``0x1``, ``true`` for ``yes``; None for a null."""
-    if text not in _WORDS and text[0] not in _NUMBER_STARTS:
+    if text not in WORDS and text[0] not in _NUMBER_STARTS:
         return text  # nearly every key
     value = resolve(text)
     if isinstance(value, str) or value is None:

@@ -9,7 +9,6 @@ import re
 from functools import lru_cache
 from ipaddress import ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from typing import Any
 
 import re2
 
@@ -39,12 +38,12 @@ def is_dns_label(text: str) -> bool:
 
 def is_fqdn(text: str) -> bool:
     """A host name, with or without a dot at its end. A single label is one, an IPv4 address is not."""
-    return _is_domain(text, is_dns_label)
+    return len(text) <= _LONGEST_HOST and _is_domain(text, _LABEL)
 
 
 def is_wildcard_domain(text: str) -> bool:
     """A host name whose first label may be ``*`` or begin with it."""
-    return _is_domain(text, lambda label: _WILDCARD_LABEL.match(label) is not None)
+    return len(text) <= _LONGEST_HOST and _is_domain(text, _WILDCARD_LABEL)
 
 
 def is_partial_wildcard(text: str) -> bool:
@@ -114,9 +113,8 @@ def _compiled(pattern: str) -> tuple[str, int]:
         return f"is not a regular expression of RE2: {shown}", _SIZE_OF_TOO_LARGE if "large" in shown else 0
 
 
-def _is_domain(text: str, is_first_label: Any) -> bool:
-    if not 0 < len(text) <= _LONGEST_HOST:
-        return False
+@lru_cache(4096)  # most hosts are named again and again
+def _is_domain(text: str, first_label: re.Pattern[str]) -> bool:
     first, *rest = text.removesuffix(".").split(".")
     last = rest[-1] if rest else first
-    return is_first_label(first) and all(map(is_dns_label, rest)) and not last.isdigit()
+    return first_label.match(first) is not None and all(map(_LABEL.match, rest)) and not last.isdigit()

@@ -7,13 +7,14 @@ Where a server redirects to https, that comes before all routes of its hosts, ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from meshproxy.config.clusters import Clusters
 from meshproxy.config.gateway import Server
-from meshproxy.config.http_compile import RouteCompiler
+from meshproxy.config.http_compile import RouteCompiler, RouteKey
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries
+from meshproxy.config.memory import Memory
 from meshproxy.config.names import EVERYWHERE, HostSet
 from meshproxy.config.servers import Opened
 from meshproxy.config.virtual_service import VirtualService
@@ -34,7 +35,7 @@ class VirtualHosts:
 
     Once they are made: ``met`` has the pairs of gateway and virtual service with a host in common, ``routed`` the
     virtual services of which some listener has a route; both by qualified names. ``retries`` are those of a route that
-    has none of its own.
+    has none of its own. What is as it was in the load before is taken over from it.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class VirtualHosts:
         virtual_services: Iterable[VirtualService],
         identity: ProxyIdentity,
         clusters: Clusters,
+        memory: Memory,
         retries: Retries = DEFAULT_RETRIES,
     ) -> None:
         self.met: set[tuple[str, str]] = set()
         self.routed: set[str] = set()
         self._identity = identity
         self._labels = dict(identity.labels)
-        self._compiler = RouteCompiler(clusters, retries)
+        self._compiler = RouteCompiler(clusters, retries, memory)
         self._by_gateway: dict[str, list[VirtualService]] = {}
         for service in _in_order(virtual_services, identity.namespace):
             for name in dict.fromkeys(reference.name for reference in service.gateways):
@@ -57,7 +59,8 @@ class VirtualHosts:
         self._compiled: set[VirtualService] = set()
         self._usable: dict[tuple[Server, str], HostSet] = {}
         self._hosts: dict[VirtualService, list[str]] = {}
-        self._routes: dict[tuple[VirtualService, int, str], list[Route]] = {}
+        self._lists = memory.lists
+        self._virtual_hosts = memory.hosts
 
     def table(self, servers: Sequence[Opened]) -> list[VirtualHost]:
         """The virtual hosts for the servers of one address, in the order in which they were joined."""
@@ -90,7 +93,16 @@ class VirtualHosts:
                 for entry in opened.server.hosts:
                     hosts.setdefault(entry.host.lower(), {})
                     redirects.setdefault(entry.host.lower(), redirect)
-        return [VirtualHost(host, _in_precedence(routes, redirects.get(host))) for host, routes in hosts.items()]
+        address = (servers[0].server.bind, servers[0].server.port)
+        table = []
+        for host, routes in hosts.items():
+            ordered = _in_precedence(routes, redirects.get(host))
+            known = self._virtual_hosts.before.get((address, host))
+            if known is None or known.routes != ordered:
+                known = VirtualHost(host, ordered)
+            self._virtual_hosts.now[address, host] = known
+            table.append(known)
+        return table
 
     def _common_hosts(self, server: Server, service: VirtualService) -> list[str]:
         hosts = self._hosts.get(service)
@@ -102,29 +114,35 @@ class VirtualHosts:
             usable = self._usable[key] = server.hosts_for(service.metadata.namespace)
         return usable.common(hosts)
 
-    def _routes_of(self, service: VirtualService, port: int, gateway: str) -> list[Route]:
+    def _routes_of(self, service: VirtualService, port: int, gateway: str) -> Collection[Route]:
         key = (service, port, gateway)
-        routes = self._routes.get(key)
-        if routes is None:
-            routes = self._routes[key] = list(self._entries(service, port, gateway))
+        found = self._lists.now.get(key)
+        if found is None:
+            found = self._lists.before.get(key)
+            namespace = service.metadata.namespace
+            if found is not None and all(self._compiler.is_as_before(http, namespace, port) for http, _, _ in found):
+                self._compiler.take_over(found)
+            else:
+                found = dict(self._entries(service, port, gateway))
+            self._lists.now[key] = found
             if service in self._compiled:
-                self._left -= _COST_OF_ANOTHER_PORT * len(routes)
+                self._left -= _COST_OF_ANOTHER_PORT * len(found)
             self._compiled.add(service)
-        return routes
+        return found.values()
 
-    def _entries(self, service: VirtualService, port: int, gateway: str) -> Iterable[Route]:
+    def _entries(self, service: VirtualService, port: int, gateway: str) -> Iterable[tuple[RouteKey, Route]]:
         """The list of one virtual service, which ends with the first entry that takes everything."""
         namespace = service.metadata.namespace
         for http in service.http:
             if not http.acts:
                 continue
             if not http.matches:
-                yield self._compiler.route(http, None, namespace, port)
+                yield (http, None, port), self._compiler.route(http, None, namespace, port)
                 return
             for match in http.matches:
                 if self._applies(match, port, gateway):
                     route = self._compiler.route(http, match, namespace, port)
-                    yield route
+                    yield (http, match, port), route
                     if route.match.catch_all:
                         return
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from meshproxy.config import checks, http_route, stream_routes
 from meshproxy.config.decoding import Fields
-from meshproxy.config.destinations import Scope
+from meshproxy.config.destinations import Destination, Scope
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_route import HttpRoute
 from meshproxy.config.metadata import Document, Metadata
@@ -28,7 +28,7 @@ class GatewayReference:
 class VirtualService:
     """Completed hosts with their places, the gateways, and the routes in order.
 
-    ``completed`` are the places of hosts that were short. ``unserved`` is what is to be reported if the virtual service
+    ``completed`` are those of the hosts that were short. ``unserved`` is what is to be reported if the virtual service
     has an effect at all.
     """
 
@@ -38,7 +38,18 @@ class VirtualService:
     export_to: frozenset[str] = frozenset()
     http: tuple[HttpRoute, ...] = ()
     unserved: tuple[Diagnostic, ...] = ()
-    completed: frozenset[Location] = frozenset()
+    completed: frozenset[str] = frozenset()
+
+    destinations: tuple[Destination, ...] = field(init=False, repr=False)
+    """Those of all routes, and those that get copies."""
+
+    @destinations.default
+    def _collect(self) -> tuple[Destination, ...]:
+        found: list[Destination] = []
+        for route in self.http:
+            found += [entry.destination for entry in route.destinations]
+            found += [destination for destination, _ in route.mirrored()]
+        return tuple(found)
 
     @property
     def is_meshed(self) -> bool:
@@ -70,7 +81,7 @@ def decode(document: Document, cluster_domain: str, findings: Findings) -> Virtu
     with findings.unserved_aside() as unserved:
         stream_routes.check(fields, scope, [text for text, _ in written])
     hosts = tuple((complete_host(text, metadata.namespace, cluster_domain), location) for text, location in written)
-    completed = frozenset(location for (text, location), (host, _) in zip(written, hosts, strict=True) if text != host)
+    completed = frozenset(host for (text, _), (host, _) in zip(written, hosts, strict=True) if text != host)
     return VirtualService(metadata, hosts, gateways, export_to, tuple(routes), tuple(unserved), completed)
 
 

@@ -7,11 +7,11 @@ import re
 import yaml
 
 from meshproxy.config.sources import LINE_END
-from meshproxy.errors import Diagnostic, Location
+from meshproxy.errors import Diagnostic, Location, Origin
 
 DEPTH = 50
 TOO_DEEP = f"this is nested more than {DEPTH} levels deep"
-# Values that aliases may add to one file, beside as many as it spells out.
+# Values that aliases may add in all files, beside as many as each document spells out.
 EXPANSION = 100_000
 TOO_MANY = f"the aliases up to here expand to more than {EXPANSION} values"
 
@@ -82,17 +82,19 @@ _WORDS: dict[str, tuple[str, str]] = {
 }
 
 
-def explain(error: yaml.YAMLError, name: str, text: str, first_line: int) -> tuple[Diagnostic, int]:
+def explain(error: yaml.YAMLError, origin: Origin, text: str, lines_before: int) -> tuple[Diagnostic, int]:
     """The finding for a syntax error in ``text``, and at which index of ``text`` the parser stopped.
 
-    ``first_line`` is the line of the file ``name``, counted from 0, with which ``text`` begins.
+    ``lines_before`` is how many lines there are between ``origin`` and the text.
     """
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return _unreadable(error, name, text, first_line)
+        return _unreadable(error, origin, text, lines_before)
     stopped = error.problem_mark
+    first_line = origin.lines_before + lines_before + 1
     message, hint = _words(error, text[stopped.index : stopped.index + 3], first_line)
     shown = error.context_mark if (message, hint) in _AT_BEGINNING and error.context_mark else stopped
-    return Diagnostic(message, Location(name, first_line + shown.line + 1, shown.column + 1), hint), stopped.index
+    place = Location(origin, lines_before + shown.line + 1, shown.column + 1)
+    return Diagnostic(message, place, hint), stopped.index
 
 
 def _words(error: yaml.MarkedYAMLError, found: str, first_line: int) -> tuple[str, str]:
@@ -105,15 +107,16 @@ def _words(error: yaml.MarkedYAMLError, found: str, first_line: int) -> tuple[st
     if words is None:
         return f"this is not YAML: {problem}" + (f" ({context})" if context else ""), ""
     line = error.context_mark.line if error.context_mark else 0
-    return words[0].format(line=first_line + line + 1), words[1]
+    return words[0].format(line=first_line + line), words[1]
 
 
-def _unreadable(error: yaml.YAMLError, name: str, text: str, first_line: int) -> tuple[Diagnostic, int]:
+def _unreadable(error: yaml.YAMLError, origin: Origin, text: str, lines_before: int) -> tuple[Diagnostic, int]:
     """libyaml gives no place, only an offset in bytes, for a character that YAML forbids."""
     forbidden = _FORBIDDEN.search(text)
     if forbidden is None:
-        return Diagnostic(f"this is not YAML: {error}", Location(name, first_line + 1)), len(text)
+        return Diagnostic(f"this is not YAML: {error}", Location(origin, lines_before + 1)), len(text)
     *ended, line = LINE_END.split(text[: forbidden.start()])
     message = f"the character U+{ord(forbidden[0]):04X} may not be in a YAML file"
     hint = 'in a string in double quotes write it as an escape, such as "\\x1b"'
-    return Diagnostic(message, Location(name, first_line + len(ended) + 1, len(line) + 1), hint), forbidden.start()
+    place = Location(origin, lines_before + len(ended) + 1, len(line) + 1)
+    return Diagnostic(message, place, hint), forbidden.start()

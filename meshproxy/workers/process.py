@@ -24,7 +24,7 @@ from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from meshproxy import config
+from meshproxy import config, garbage
 from meshproxy.admin.status import encoded_clusters
 from meshproxy.admin.turns import Turns
 from meshproxy.config.diagnostics import render
@@ -34,7 +34,7 @@ from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.net.sockets import ListenerKey
 from meshproxy.registry import Registry
 from meshproxy.reload import RunInThread
-from meshproxy.serving import Serving, Settings, settle_memory
+from meshproxy.serving import Serving, Settings
 from meshproxy.signals import Action, Signals
 from meshproxy.upstream.drains import load_drains
 from meshproxy.workers import commands
@@ -290,9 +290,16 @@ def main() -> None:
     reactor: Any = chosen
     globalLogBeginner.beginLoggingTo([PriorityLog(2)], redirectStandardIO=False)
     registry = Registry.discover()
+    loaders: dict[ProxyIdentity, config.Loader] = {}
+
+    def load(sources: Sources, identity: ProxyIdentity, previous: Snapshot | None) -> Snapshot:
+        """By the loader that had the configuration before."""
+        with garbage.held():
+            return loaders.setdefault(identity, config.Loader(registry, identity)).load(sources, previous)
+
     worker = Worker(
-        lambda sources, identity, previous: config.load(sources, registry, identity, previous),
-        lambda settings, notify: Serving(reactor, settings, deferToThread, settle_memory, notify),
+        load,
+        lambda settings, notify: Serving(reactor, settings, deferToThread, garbage.settle, notify),
         deferToThread,
         reactor.stop,
     )

@@ -202,7 +202,6 @@ class Supervisor(MultiService):
     def _installed(self, snapshot: Snapshot) -> None:
         """All workers serve it."""
         self.sockets.keep(snapshot.listeners)
-        self._settle()
 
     def _try_access_log(self, snapshot: Snapshot) -> None:
         """Raise ``ConfigError`` if workers will not be able to open it."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 from meshproxy.config import load
+from meshproxy.config.documents import compose, pieces
+from meshproxy.config.findings import Findings
+from meshproxy.config.nodes import Node
 from meshproxy.config.sources import Source, Sources
-from meshproxy.errors import ConfigError, Diagnostic, Severity
+from meshproxy.config.yamlerrors import EXPANSION
+from meshproxy.errors import ConfigError, Diagnostic, Origin, Severity
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
 from meshproxy.routes import Forward, Route
@@ -53,6 +57,25 @@ def istio(kind: str, name: str, spec: str, namespace: str = "default") -> str:
     lines = "".join(f"  {line}\n" for line in spec.strip("\n").splitlines())
     head = f"apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
     return f"{head}spec:\n{lines}---\n"
+
+
+def documents(findings: Findings, *files: Source) -> list[Node]:
+    """All documents of some files, in order; what is wrong with their YAML goes to ``findings``."""
+    return [
+        document
+        for source in files
+        for line, text in pieces(source.text)
+        for document in compose(text, Origin(source.name, line), findings, EXPANSION).documents
+    ]
+
+
+def errors_of_files(**files: str) -> list[str]:
+    """The errors of a load of several files, by their names."""
+    try:
+        load(Sources(tuple(Source(name, text) for name, text in files.items()), "digest"), bundled(), ProxyIdentity())
+    except ConfigError as error:
+        return [str(it) for it in error.diagnostics if it.severity is Severity.ERROR and it.location is not None]
+    return []
 
 
 @lru_cache(1)

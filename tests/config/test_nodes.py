@@ -4,25 +4,27 @@ from datetime import timedelta
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from meshproxy.config.documents import documents
 from meshproxy.config.findings import Findings
-from meshproxy.config.nodes import Node
-from meshproxy.config.sources import Source, Sources
+from meshproxy.config.nodes import Entries, Node
+from meshproxy.config.sources import Source
 from meshproxy.errors import ConfigError, Location
 from meshproxy.interfaces import IConfig
+from tests.config.loading import documents
 
 
 def load(text: str) -> Node:
     """The only document of ``text``, which must be without errors."""
     findings = Findings()
-    (document,) = documents(Sources((Source("a.yaml", text),), ""), findings)
+    (document,) = documents(findings, Source("a.yaml", text))
     findings.raise_if_errors()
     return document
 
 
 def value(text: str) -> Node:
     """The value ``text`` at the path ``v``, in line 1, column 4."""
-    return dict(load(f"v: {text}")._walk())["v"]
+    document = load(f"v: {text}")
+    assert isinstance(document._value, Entries)
+    return Node(document._origin, document._value.entries["v"][2], document, "v")
 
 
 class NodeTestCase(SynchronousTestCase):
@@ -92,12 +94,11 @@ class StructureTests(NodeTestCase):
     def test_made_mapping(self) -> None:
         """A mapping that stands nowhere has the given place; its values keep theirs."""
         name = value("x")
-        made = Node.mapping(Location("b.yaml", 7, 3), "spec.made", [("name", name)])
+        made = Node.mapping(Location(name.location.origin, 7, 3), "spec.made", [("name", name)])
         self.assertEqual(made.fields("name")["name"].location, Location("a.yaml", 1, 4))
-        self.assertEqual(made.key_location("name"), Location("b.yaml", 7, 3))
-        self.assertIs(made.get("name"), name)
+        self.assertEqual(made.key_location("name"), Location("a.yaml", 7, 3))
         error = self.assertRaises(ConfigError, made.fields, "other")
-        self.assertEqual(str(error), "b.yaml:7:3: spec.made has no field 'name'")
+        self.assertEqual(str(error), "a.yaml:7:3: spec.made has no field 'name'")
 
     def test_merge_keys(self) -> None:
         """``<<`` merges mappings: own keys win wherever they stand, then those of the mapping merged first."""

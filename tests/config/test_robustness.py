@@ -6,16 +6,16 @@ import copy
 import json
 from typing import Any
 
-import attrs
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.config.sources import Source, Sources
-from meshproxy.errors import ConfigError, Location
+from meshproxy.errors import ConfigError
 from meshproxy.model import ProxyIdentity, Snapshot
 from tests.config.loading import bundled, load
+from tests.config.pictures import loaded as content
 from tests.config.rich import DOCUMENTS, at, places
 from tests.properties import steady
 
@@ -135,27 +135,4 @@ class LoadingTests(SynchronousTestCase):
         second = self.loaded(printed)
         self.assertEqual(first is None, second is None)
         if first is not None and second is not None:
-            self.assertEqual(picture(first.mesh), picture(second.mesh))
-            self.assertEqual(
-                [(it.key, picture(it.routes.virtual_hosts)) for it in first.listeners],  # type: ignore[attr-defined]
-                [(it.key, picture(it.routes.virtual_hosts)) for it in second.listeners],  # type: ignore[attr-defined]
-            )
-            self.assertEqual(clusters(first), clusters(second))
-
-
-def clusters(snapshot: Snapshot) -> dict[str, object]:
-    return {
-        name: (it.endpoints, it.targets, it.logical, it.connect_timeout, it.builder)
-        for name, it in snapshot.clusters.items()
-    }
-
-
-def picture(value: Any) -> Any:
-    """A value of a snapshot without the places, so that it can be compared."""
-    if isinstance(value, Location):
-        return None
-    if isinstance(value, tuple | list):
-        return [picture(it) for it in value]
-    if attrs.has(type(value)):
-        return (type(value).__name__, [picture(getattr(value, it.name)) for it in attrs.fields(type(value))])
-    return value
+            self.assertEqual(content(first), content(second))

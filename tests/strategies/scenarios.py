@@ -8,16 +8,16 @@ from typing import Any
 from attrs import frozen
 from zope.interface import implementer
 
-from meshproxy.config.documents import documents
 from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node
-from meshproxy.config.sources import Source, Sources
+from meshproxy.config.sources import Source
 from meshproxy.headers import JOINED_HEADERS
 from meshproxy.interfaces import IRequest
 from meshproxy.strategies.http_cookie import CookieKey
 from meshproxy.strategies.http_header_name import HeaderKey
 from meshproxy.strategies.http_query_parameter_name import QueryParameterKey
 from meshproxy.strategies.use_source_ip import SourceIpKey
+from tests.config.loading import documents
 
 
 @frozen(cache_hash=True)
@@ -90,7 +90,7 @@ def policy(entries: Sequence[dict[str, Any]]) -> list[Any]:
 def setting(text: str) -> Node:
     """The value of the field ``field`` in a YAML document."""
     findings = Findings()
-    (document,) = documents(Sources((Source("mesh.yaml", text),), ""), findings)
+    (document,) = documents(findings, Source("mesh.yaml", text))
     assert not findings.diagnostics, findings.diagnostics
     node = document.get("field")
     assert node is not None

@@ -10,10 +10,11 @@ from attrs import field, frozen
 from meshproxy.config.backend_policies import BackendPolicies
 from meshproxy.config.clusters import Clusters
 from meshproxy.config.gateway import Gateway, Server, ServerHost
+from meshproxy.config.memory import Memory
 from meshproxy.config.metadata import Metadata
 from meshproxy.config.names import EVERYWHERE, MESH, HostSet, is_visible
 from meshproxy.config.objects import Objects
-from meshproxy.config.rules import Rules
+from meshproxy.config.rules import MergedRule, Rules
 from meshproxy.config.services import Service, Services
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.model import ProxyIdentity
@@ -41,9 +42,11 @@ class Compiled:
     clusters: Clusters
     tables: Sequence[Table]
     identity: ProxyIdentity
+    memory: Memory
     _hosts: dict[tuple[Gateway, str | None], HostSet] = field(factory=dict, init=False)
     _servers: dict[tuple[Server, str], HostSet] = field(factory=dict, init=False)
     _places: dict[Metadata, set[tuple[str, int]]] = field(factory=dict, init=False)
+    _targets: dict[tuple[str, str], tuple[Service | None, MergedRule | None]] = field(factory=dict, init=False)
 
     @property
     def faulty(self) -> set[Metadata]:
@@ -87,17 +90,31 @@ class Compiled:
         """For each host that some route sends requests or copies of them to: the ports and subsets of it."""
         found: dict[str, set[tuple[int, str]]] = {}
         actions = {id(route.action): route.action for route in self.routes}
+        names: set[str] = set()
         for action in actions.values():
             if isinstance(action, Forward):
-                for name in (*(it.cluster for it in action.destinations), *(it.cluster for it in action.mirrors)):
-                    _, port, subset, host = name.split("|", 3)
-                    found.setdefault(host, set()).add((int(port), subset))
+                names.update([it.cluster for it in action.destinations])
+                if action.mirrors:
+                    names.update([it.cluster for it in action.mirrors])
+        for name in names:
+            _, port, subset, host = name.split("|", 3)
+            found.setdefault(host, set()).add((int(port), subset))
         return found
 
     @cached_property
     def _named(self) -> set[str]:
         """The hosts that destinations of routes name."""
         return {destination.host for destination in self.clusters.resolved}
+
+    def target(self, host: str, namespace: str) -> tuple[Service | None, MergedRule | None]:
+        """The service that an object in ``namespace`` means by a host, and the rule for it."""
+        key = (host, namespace)
+        known = self._targets.get(key)
+        if known is None:
+            service = self.services.find(host, namespace)
+            rule = None if service is None else self.rules.find(service.host, service.namespace)
+            known = self._targets[key] = (service, rule)
+        return known
 
     def used_of(self, service: Service) -> set[tuple[int, str]]:
         """The ports and subsets of a service that some route leads to; of an alias, those of what it stands for."""

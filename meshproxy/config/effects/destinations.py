@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from meshproxy.config.destinations import Destination
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
@@ -13,28 +11,24 @@ from meshproxy.config.virtual_service import VirtualService
 def warn_of_destinations(compiled: Compiled, findings: Findings) -> None:
     """Report what destinations lack, and which name no port of a service that has several."""
     active = set(compiled.active)
+    resolved = compiled.clusters.resolved
     for service in compiled.objects.virtual_services:
         if service.metadata in compiled.faulty or not (service in active or service.is_meshed):
             continue
-        for destination in _destinations(service):
-            if destination not in compiled.clusters.resolved:
+        for destination in service.destinations:
+            if destination not in resolved:
                 _check(destination, service, compiled)
     # Where the service does not have the port of the gateway, that has been said by now.
     said = {finding.location for finding in findings.diagnostics if finding.code == "IST0101"}
     for service in compiled.active:
-        for destination in _destinations(service):
-            target = compiled.services.find(destination.host, service.metadata.namespace)
-            several = target is not None and len(target.ports) > 1
-            if target is not None and several and destination.port is None and destination.location not in said:
+        for destination in service.destinations:
+            if destination.port is not None:
+                continue
+            target, _ = compiled.target(destination.host, service.metadata.namespace)
+            if target is not None and len(target.ports) > 1 and destination.location not in said:
                 ports = ", ".join(map(str, sorted(target.ports)))
                 message = f"{destination.host} has the ports {ports}: the one with the number of the gateway's is used"
                 findings.warning(destination.location, message, "say which: port: {number: N}", "IST0112")
-
-
-def _destinations(service: VirtualService) -> Iterator[Destination]:
-    for route in service.http:
-        yield from (entry.destination for entry in route.destinations)
-        yield from (destination for destination, _ in route.mirrored())
 
 
 def _check(destination: Destination, service: VirtualService, compiled: Compiled) -> None:

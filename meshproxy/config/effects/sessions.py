@@ -21,11 +21,12 @@ def warn_of_lost_sessions(compiled: Compiled, findings: Findings) -> None:
     for service in compiled.active:
         if service.metadata not in compiled.faulty:
             for route in service.http:
-                _warn_of_route(route, service, compiled, findings)
+                if route.destinations:
+                    _warn_of_route(route, service, compiled, findings)
 
 
 def _warn_of_route(route: HttpRoute, service: VirtualService, compiled: Compiled, findings: Findings) -> None:
-    weighed = [it.destination for it in route.destinations if it.weight or len(route.destinations) == 1]
+    weighed = [it.destination for it in route.drawn]
     sticky = [it for it in weighed if _check_destination(it, service, compiled, findings)]
     if len(weighed) == 1:
         return
@@ -60,8 +61,7 @@ def _check_destination(
     destination: Destination, virtual_service: VirtualService, compiled: Compiled, findings: Findings
 ) -> bool:
     """Whether requests have a hash key that counts; reports what keeps them from it."""
-    service = compiled.services.find(destination.host, virtual_service.metadata.namespace)
-    rule = None if service is None else compiled.rules.find(service.host, service.namespace)
+    service, rule = compiled.target(destination.host, virtual_service.metadata.namespace)
     if service is None or rule is None:
         return False
     ports = [port for port in _ports(destination, virtual_service, compiled) if port in service.ports]

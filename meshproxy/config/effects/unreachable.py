@@ -14,7 +14,7 @@ from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_route import HttpRoute
 from meshproxy.config.virtual_service import VirtualService
-from meshproxy.errors import Location
+from meshproxy.errors import Location, Origin
 from meshproxy.routes import Route, RouteMatch, VirtualHost
 
 _WHOLE_ROUTE = "IST0130"
@@ -26,15 +26,46 @@ def warn_of_unreachable(compiled: Compiled, findings: Findings) -> None:
     said: set[Location] = set()
     budget = Budget()
     for service in compiled.objects.virtual_services:
-        if service.metadata not in compiled.faulty:
+        if service.metadata not in compiled.faulty and not _is_known(service, compiled, budget):
+            before, left = len(said), budget.left
             _warn_within(service, budget, said, findings)
-    owners = {place: service for service in compiled.objects.virtual_services for place in _places(service)}
+            if len(said) == before and budget.left > 0:
+                compiled.memory.reachable.now[service] = left - budget.left
+    joined = _joined(compiled)
+    if joined:
+        owners = {place: service for service in compiled.objects.virtual_services for place in _places(service)}
+        for hosts in joined:
+            _warn_across(hosts, owners, budget, said, findings)
+
+
+def _is_known(service: VirtualService, compiled: Compiled, budget: Budget) -> bool:
+    """Whether the load before found everything reachable; the comparisons that it took are made again, so to speak."""
+    kept = compiled.memory.reachable
+    spent = kept.before.get(service)
+    if spent is None:
+        return False
+    budget.left -= spent
+    kept.now[service] = spent
+    return True
+
+
+def _joined(compiled: Compiled) -> list[list[VirtualHost]]:
+    """The virtual hosts, those with the same routes together, that may have routes of several virtual services."""
+    once: set[Origin] = set()
+    several: set[Origin] = set()
+    for service in compiled.objects.virtual_services:
+        origin = service.metadata.location.origin
+        (several if origin in once else once).add(origin)
+    found = []
     for table in compiled.tables:
         lists: dict[tuple[int, ...], list[VirtualHost]] = {}
         for host in table.virtual_hosts:
             lists.setdefault(tuple(map(id, host.routes)), []).append(host)
         for hosts in lists.values():
-            _warn_across(hosts, owners, budget, said, findings)
+            origins = {route.location.origin for route in hosts[0].routes if route.location is not None}
+            if len(origins) > 1 or origins & several:
+                found.append(hosts)
+    return found
 
 
 def _warn_within(service: VirtualService, budget: Budget, said: set[Location], findings: Findings) -> None:
@@ -77,7 +108,7 @@ def _warn_of_route(route: HttpRoute, earlier: list[Location], said: set[Location
 
 
 def _scope(match: Match) -> Scope:
-    if match.port is None and match.gateways is None and not match.source_labels and not match.source_namespace:
+    if match.everywhere:
         return ANYWHERE
     labels = frozenset(match.source_labels.items())
     return Scope(match.port, match.gateways, labels, match.source_namespace)

@@ -85,7 +85,7 @@ def _mismatch(service: VirtualService, gateway: Gateway, compiled: Compiled) -> 
 def _warn_of_short_hosts(service: VirtualService, findings: Findings) -> None:
     """A gateway gets whatever name its clients use, which is hardly that of a service inside a cluster."""
     for host, place in () if service.is_meshed else service.hosts:
-        if place in service.completed:
+        if host in service.completed:
             short = host.partition(".")[0]
             message = f"host {short} stands for {host}: requests for {short} itself do not meet it"
             findings.warning(place, message, "write the whole name that clients use")
@@ -100,7 +100,7 @@ def _warn_of_matches(service: VirtualService, compiled: Compiled, findings: Find
         (match, reason)
         for route in service.http
         for match in route.matches
-        if (reason := _reason(match, where, compiled)) is not None
+        if not match.everywhere and (reason := _reason(match, where, compiled)) is not None
     ]
     total = sum(max(1, len(route.matches)) for route in service.http)
     if service.http and len(idle) == total:
