@@ -42,7 +42,8 @@ class _Link:
 
     def __init__(self, value: bytes, parent: _Link | None, entries: Sequence[_Entry]) -> None:
         self.value = value
-        self.parent = self if parent is None else parent
+        # The root's is never asked for, since all paths start with its empty value; itself would be a cycle.
+        self.parent: _Link = parent  # type: ignore[assignment]
         self.place: int = maxsize if parent is None else parent.place
         contested = () if parent is None else parent.contested
         own = []

@@ -102,6 +102,8 @@ class Parts:
                 errors += part.syntax_errors
                 if errors >= MOST_SYNTAX_ERRORS:
                     break
+        while known:  # one by one, so that other threads can work in between
+            known.popitem()
         return found
 
     def must_be_read_again(self) -> bool:

@@ -25,7 +25,6 @@ class Carried(Protocol):
     ``waiting_in`` is the pool in which it waits for a connection.
     """
 
-    connection: Any
     method: bytes
     request_complete: bool
     request_done_at: float
@@ -47,6 +46,9 @@ class Carried(Protocol):
     upstream: Upstream | None
     upstream_local: bytes
     waiting_in: Pool | None
+
+    @property
+    def connection(self) -> Any: ...
 
     @property
     def is_grpc(self) -> bool: ...

@@ -160,6 +160,7 @@ class Downstream(Standing, Protocol):
         if self._lingering:
             self.gateway.lingering.disarm(self)
         self._wait_for_nothing()
+        self._incoming = None
         current, self._current = self._current, None
         if current is not None:
             current.client_lost()
@@ -208,6 +209,7 @@ class Downstream(Standing, Protocol):
         """Answer what could not be read as a request, in its turn; nothing behind it is read."""
         self.gateway.counters.protocol_errors_total += 1
         self._ending = True
+        refusal.__traceback__ = refusal.__context__ = None  # which would keep all frames, and so itself, for ever
         incoming, self._incoming = self._incoming, None
         if incoming is None and refusal.of_complete_request:
             incoming = self._last()  # it was read whole, and asks for another protocol

@@ -60,7 +60,6 @@ class Mirrored:
     _host: HostState
 
     def __init__(self, exchange: ForwardedRequest) -> None:
-        self.connection = self
         self.gateway = exchange.gateway
         self.method = exchange.method
         self.begun_at = time.monotonic()
@@ -98,6 +97,11 @@ class Mirrored:
             return
         self._host = host = state.host(endpoint)
         host.pool.carry(self)
+
+    @property
+    def connection(self) -> Mirrored:
+        """See ``carried.Carried``: what stands in the place of the client's connection."""
+        return self
 
     # The exchange's events
 

@@ -98,8 +98,9 @@ class RequestReader:
         return self._in_body
 
     def close(self) -> None:
-        """Break the cycle of references between parser and reader."""
+        """Break the cycles of references between parser, reader and receiver; nothing may be fed any more."""
         self._parser = None
+        del self._receiver
 
     def feed(self, data: Piece) -> None:
         """Read ``data``. Raises ``Refused``; then nothing more may be fed.

@@ -80,6 +80,7 @@ class TunnelEnd(Protocol):
         self.gone = True
         self._tunnel.broken(self, reason is not None and reason.check(ConnectionAborted) is not None)
         self._spoke.connectionLost(reason)
+        del self._tunnel, self._spoke  # a cycle of references otherwise
 
 
 class Tunnel:

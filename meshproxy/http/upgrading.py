@@ -58,8 +58,9 @@ class Upgrade:
         self._exchange.connection.pauseProducing()
 
     def close(self) -> None:
-        """The client is gone."""
+        """The client is gone; break the cycle of references between this and the exchange."""
         self._early = b""
+        del self._exchange
 
     # What the endpoint's connection tells
 
