@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from meshproxy.errors import Diagnostic, Location
 from meshproxy.limits import Limits
-from meshproxy.policies import ConnectionPool, Drain, OutlierDetection, Persistence, Warmup
+from meshproxy.policies import ConnectionPool, Drain, HealthCheck, OutlierDetection, Persistence, Warmup
 from meshproxy.routes import Route
 
 if TYPE_CHECKING:  # interfaces.py names Endpoint; only annotations here need it back
@@ -104,9 +104,10 @@ class Cluster:
     ``logical``: there is one target, and the first address it has is the only endpoint.
 
     ``outliers``: endpoints that fail are ejected. ``warmup``: new ones get their share little by little.
-    ``pool``: how many connections and requests there may be, and how long a connection is used. ``persistence``:
-    sessions stay at their endpoints. ``draining`` are addresses whose endpoints get no other requests than those of the
-    sessions that they have; ``balancer`` was built without them.
+    ``health_check``: they are asked whether they are healthy. ``pool``: how many connections and requests there may be,
+    and how long a connection is used. ``persistence``: sessions stay at their endpoints. ``draining`` are addresses
+    whose endpoints get no other requests than those of the sessions that they have; ``balancer`` was built without
+    them.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Cluster:
     outliers: OutlierDetection | None = None
     warmup: Warmup | None = None
     pool: ConnectionPool = field(factory=ConnectionPool)
+    health_check: HealthCheck | None = None
     persistence: Persistence | None = None
     draining: tuple[Drain, ...] = ()
 

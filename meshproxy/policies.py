@@ -152,3 +152,35 @@ class Drain:
         """The address, and the port if there is one."""
         address = f"[{self.address}]" if ":" in self.address and self.port is not None else self.address
         return address if self.port is None else f"{address}:{self.port}"
+
+
+@frozen
+class HttpProbe:
+    """A request that a healthy endpoint answers with a status of ``statuses``, pairs of the first and the last one."""
+
+    path: str
+    host: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    statuses: tuple[tuple[int, int], ...] = ((200, 200),)
+
+    def expects(self, status: int) -> bool:
+        """Whether that is the status of a healthy endpoint."""
+        return any(first <= status <= last for first, last in self.statuses)
+
+
+@frozen
+class HealthCheck:
+    """How it is found out whether an endpoint is healthy. Times are seconds.
+
+    ``http`` None: a connection is all that is asked for. ``jitter``: an interval is longer by up to this part of it.
+    Thresholds are numbers of outcomes in a row. ``port`` None: the endpoint's own.
+    """
+
+    http: HttpProbe | None = None
+    interval: float = 5.0
+    jitter: float = 0.1
+    timeout: float = 1.0
+    unhealthy_threshold: int = 3
+    healthy_threshold: int = 2
+    port: int | None = None

@@ -6,22 +6,28 @@ Sockets are opened with the privileges that the process begins with.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from random import Random
 from typing import Any
 
+from prometheus_client.core import Metric
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from meshproxy.admin.clusterstatus import Value
+from meshproxy.admin.metrics import checks
 from meshproxy.admin.served import Processes
 from meshproxy.handover import Handover
 from meshproxy.model import Snapshot
+from meshproxy.net.probing import Prober
 from meshproxy.net.sockets import Sockets
 from meshproxy.reload import Reload, RunInThread
 from meshproxy.serving import STANDARD_OUTPUT, Serving, Settings, access_log_path
 from meshproxy.signals import ProcessSignals
 from meshproxy.systemd import notify_supervisor, tell_reload
 from meshproxy.upstream.names import Resolver
+from meshproxy.upstream.probes import HealthProbes
 
 _log = Logger()
 
@@ -52,6 +58,8 @@ class MeshService(Serving):
         sockets: Sockets | None = None,
     ) -> None:
         super().__init__(reactor, settings, run_in_thread, settle, notify, resolver)
+        self.probes = HealthProbes(reactor, Prober(reactor), self.gateway.upstreams.apply, Random().random)
+        self.gateway.upstreams.probes = self.probes
         self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address)
         self.reload = Reload(paths, read, load, self._install, reactor, run_in_thread, prepare=self.prepare)
         self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -114,6 +122,10 @@ class MeshService(Serving):
 
     # Figures, as admin.served has them
 
+    def traffic(self) -> Iterable[Metric]:
+        """What this process has counted."""
+        return chain(super().traffic(), checks(self.probes))
+
     @property
     def processes(self) -> Processes:
         """This one."""
@@ -133,6 +145,7 @@ class MeshService(Serving):
         return Deferred.fromCoroutine(self.described(part)).addCallback(lambda values: [values])
 
     async def _stop(self) -> None:
+        self.probes.stop()
         await super()._stop()
         if self._signals is not None:
             self._signals.restore()

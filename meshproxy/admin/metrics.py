@@ -14,6 +14,7 @@ from meshproxy.admin.cluster_metrics import cluster_metrics
 from meshproxy.http.counters import Counters
 from meshproxy.http.gateway import Gateway
 from meshproxy.upstream.ejections import Ejections
+from meshproxy.upstream.probes import HealthProbes
 
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _HELP = {
@@ -67,6 +68,25 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     yield responses
 
 
+def checks(probes: HealthProbes) -> Iterator[Metric]:
+    """The figures of the health checks that a process makes; nothing where none was made."""
+    if not (probes.passed or probes.failed):
+        return
+    results = CounterMetricFamily("meshproxy_health_checks", "Health checks, by how they ended.", labels=["result"])
+    results.add_metric(["passed"], probes.passed)
+    results.add_metric(["failed"], probes.failed)
+    yield results
+    changes = CounterMetricFamily(
+        "meshproxy_health_check_changes", "Endpoints that began to pass or to fail their checks.", labels=["to"]
+    )
+    changes.add_metric(["healthy"], probes.changes[True])
+    changes.add_metric(["unhealthy"], probes.changes[False])
+    yield changes
+    yield GaugeMetricFamily(
+        "meshproxy_health_check_failing", "Endpoints that do not pass their health checks.", probes.unhealthy
+    )
+
+
 def _ejected(ejections: Ejections) -> Iterator[Metric]:
     by_reason = CounterMetricFamily(
         "meshproxy_ejections", "Endpoints ejected by outlier detection, by reason.", labels=["reason"]
@@ -82,4 +102,4 @@ def _ejected(ejections: Ejections) -> Iterator[Metric]:
     yield GaugeMetricFamily("meshproxy_ejections_active", "Endpoints that are ejected.", ejections.active)
 
 
-__all__ = ["traffic"]
+__all__ = ["checks", "traffic"]

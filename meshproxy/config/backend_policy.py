@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from attrs import fields, frozen
 
-from meshproxy.config import checks, consistent_hash, persistence
+from meshproxy.config import checks, consistent_hash, health_check, persistence
 from meshproxy.config import draining as drains
 from meshproxy.config.balancing import Strategies
 from meshproxy.config.consistent_hash import HashSetting
 from meshproxy.config.decoding import Fields
 from meshproxy.config.draining import DrainingSetting
 from meshproxy.config.findings import Findings
+from meshproxy.config.health_check import CheckSetting
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.names import complete_host
 from meshproxy.config.persistence import Persisting
 from meshproxy.errors import Location
 
 _SCOPE = ("host", "subset", "port")
-_LATER = ("healthCheck",)
 
 
 @frozen(eq=False)
@@ -37,6 +37,7 @@ class Blocks:
     """The blocks of a policy, or those that hold for a cluster. None: not said. Each has its ``location``."""
 
     consistent_hash: HashSetting | None = None
+    health_check: CheckSetting | None = None
     persistence: Persisting | None = None
     sticky_weights: Switch | None = None
     draining: DrainingSetting | None = None
@@ -49,6 +50,7 @@ class Blocks:
 
 BLOCKS = {
     "consistentHash": "consistent_hash",
+    "healthCheck": "health_check",
     "persistence": "persistence",
     "stickyWeights": "sticky_weights",
     "draining": "draining",
@@ -85,17 +87,19 @@ def decode(document: Document, cluster_domain: str, findings: Findings, strategi
     if document.spec is None:
         findings.error(document.node.location, "spec is required")
         return None
-    spec = Fields(document.spec, findings, (*_SCOPE, *BLOCKS), _LATER)
+    spec = Fields(document.spec, findings, (*_SCOPE, *BLOCKS))
     spec.required("host")
     host = spec.read("host", checks.wildcard_domain)
     subset = spec.read("subset", checks.dns_label)
     port = spec.integer("port", 1, checks.LARGEST_PORT)
     if len(spec) == sum(name in spec for name in _SCOPE) and document.spec.kind == "mapping":
-        names = ", ".join(BLOCKS)
-        findings.warning(document.spec.location, f"{metadata} has no effect: it has no block", f"one of {names}")
-    hashing, persisting, draining = (spec.get(name) for name in ("consistentHash", "persistence", "draining"))
+        listed = ", ".join(BLOCKS)
+        findings.warning(document.spec.location, f"{metadata} has no effect: it has no block", f"one of {listed}")
+    names = ("consistentHash", "healthCheck", "persistence", "draining")
+    hashing, checking, persisting, draining = (spec.get(name) for name in names)
     blocks = Blocks(
         None if hashing is None else consistent_hash.decode(hashing, findings, strategies),
+        None if checking is None else health_check.decode(checking, findings),
         None if persisting is None else persistence.decode(persisting, metadata.namespace, findings),
         spec.read("stickyWeights", lambda node: Switch(node.boolean(), node.location)),
         None if draining is None else drains.decode(draining, findings),

@@ -35,7 +35,7 @@ from meshproxy.config.syntax import canonical_ip
 from meshproxy.interfaces import ILoadBalancerBuilder
 from meshproxy.localities import arranged
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity, taking
-from meshproxy.policies import ConnectionPool, Drain, OutlierDetection, Persistence
+from meshproxy.policies import ConnectionPool, Drain, HealthCheck, OutlierDetection, Persistence
 
 _NOT_SERVED_PROTOCOLS = ("HTTP2", "GRPC", "GRPC-WEB")
 _ENCRYPTED = ("HTTPS", "TLS")
@@ -80,6 +80,7 @@ class _Wanted:
     pool: ConnectionPool
     persistence: Persistence | None
     draining: tuple[Drain, ...]
+    health_check: HealthCheck | None
 
 
 class Clusters:
@@ -200,12 +201,7 @@ class Clusters:
         message = f"there is no service {host}: {destination.loss}"
         self._findings.warning(destination.host_location, message, hint, "IST0101")
 
-    def _make(
-        self,
-        resolved: Resolved,
-        destination: Destination,
-        found: _Found,
-    ) -> None:
+    def _make(self, resolved: Resolved, destination: Destination, found: _Found) -> None:
         name, blocks = resolved.cluster, resolved.blocks
         service, port, rule, subset = found
         owner = self._owners.setdefault(name, service)
@@ -248,6 +244,7 @@ class Clusters:
             evolve(block.pool, retry_budget=policy.retry_budget),
             None if keeping is None else keeping.policy(service.host, self._secrets, self._findings),
             drains(blocks, service, endpoints, leaving, self._findings),
+            None if blocks.health_check is None else blocks.health_check.of(service.host),
         )
         self._add(name, cluster)
 
@@ -297,6 +294,7 @@ class Clusters:
             pool=wanted.pool,
             persistence=wanted.persistence,
             draining=wanted.draining,
+            health_check=wanted.health_check,
         )
         old = self._previous.get(name)
         balancer = None

@@ -68,6 +68,8 @@ def _status(state: ClusterState, host: HostState, priority: int | None, health: 
             since, until = monitor.ejected_at, monitor.ejected_at + detector.duration(monitor)
         elif monitor.returned_at is not None:
             since = monitor.returned_at
+    if host.failing and not host.is_ejected:
+        reason, since = f"health check: {host.failing}", host.failing_since
     return EndpointStatus(host.key, priority, health, reason, since, until, ejections, host.active)
 
 

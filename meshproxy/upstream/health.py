@@ -1,15 +1,16 @@
 """The health of a cluster's endpoints, and the balancer that it comes to.
 
-Rules: a cluster has one of these if it ejects endpoints, lets them warm up, or some were asked to drain; no other one
-has. What becomes of health is decided in ``availability``; here it is only arranged that the balancer follows: it is
-built at most once in a turn of the reactor, out of the way of requests. Tables of hashes are built in a thread and at
-most once in ``TABLE_SECONDS``, as Envoy merges changes of health; meanwhile the old one serves. While all endpoints are
-healthy, a cluster is served by the balancer that it was configured with.
+Rules: a cluster has one of these if it ejects endpoints, checks them, lets them warm up, or some were asked to drain;
+no other one has. What becomes of health is decided in ``availability``; here it is only arranged that the balancer
+follows: it is built at most once in a turn of the reactor, out of the way of requests. Tables of hashes are built in a
+thread and at most once in ``TABLE_SECONDS``, as Envoy merges changes of health; meanwhile the old one serves. While all
+endpoints are healthy, a cluster is served by the balancer that it was configured with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -19,12 +20,18 @@ from meshproxy.availability import AvailableBuilder, Health
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.priority import PANIC_THRESHOLD
+from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.outliers import Detector, Monitor
 
 if TYPE_CHECKING:
     from meshproxy.upstream.hosts import ClusterState, Upstreams
 
 TABLE_SECONDS = 1.0
+FIRST_CHECK_SECONDS = 5.0
+"""How long a cluster that is new waits for the first checks; until they have ended, all that does not fail is used."""
+_UNCHECKED = "not checked yet"
+
+_IS_UNHEALTHY = attrgetter("is_unhealthy")
 
 _log = Logger()
 
@@ -50,13 +57,15 @@ class ClusterHealth:
         self._upstreams = upstreams
         self._serve = serve
         self._call: Any = None
-        self._building = self._outdated = False
+        self._building = self._outdated = self._was_checked = False
+        self._first_checks: Any = None
         self._built_at = float("-inf")
 
     def follow(self) -> None:
         """The cluster is new or has changed, or has other endpoints."""
         cluster = self._state.cluster
         self._watch(cluster)
+        self._take_over_verdicts()
         if cluster.balancer.uses_hash and not self._is_as_configured():
             self._ask()
         else:
@@ -67,12 +76,58 @@ class ClusterHealth:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        self._stop_waiting()
         self._forget()
 
     def health(self) -> dict[Endpoint, Health]:
         """The endpoints that are not healthy."""
-        ejected = {endpoint: Health.UNHEALTHY for endpoint, host in self._state.hosts.items() if host.is_ejected}
-        return {**ejected, **dict.fromkeys(self._state.drains, Health.DRAINING)}
+        unhealthy = {endpoint: Health.UNHEALTHY for endpoint, host in self._state.hosts.items() if host.is_unhealthy}
+        return {**unhealthy, **dict.fromkeys(self._state.drains, Health.DRAINING)}
+
+    # Health checks
+
+    def checked(self) -> None:
+        """There are other verdicts about the cluster."""
+        if self._take_over_verdicts():
+            self._ask()
+
+    def _take_over_verdicts(self) -> bool:
+        """Whether that changes which endpoints are healthy."""
+        state, now = self._state, self._upstreams.clock.seconds()
+        if state.cluster.health_check is None:
+            self._stop_waiting()
+            self._was_checked = False
+            verdicts, unknown = Verdicts(state.name), ""
+        else:
+            verdicts = self._upstreams.verdicts.get(state.name, Verdicts(state.name))
+            known = verdicts.passing | verdicts.failing.keys()
+            if state.hosts and all(host.key in known for host in state.hosts.values()):
+                self._was_checked = True
+                self._stop_waiting()
+            elif state.hosts and not self._was_checked and self._first_checks is None:
+                self._first_checks = self._upstreams.clock.callLater(FIRST_CHECK_SECONDS, self._waited)
+            unknown = _UNCHECKED if self._was_checked else ""
+        changed = False
+        for host in state.hosts.values():
+            before = host.failing
+            host.failing = "" if host.key in verdicts.passing else verdicts.failing.get(host.key, unknown)
+            if bool(before) is not bool(host.failing):
+                changed = True
+                host.failing_since = now
+                if before:
+                    host.since = now
+        return changed
+
+    def _waited(self) -> None:
+        """Whatever was not checked so far does not count any more."""
+        self._first_checks = None
+        self._was_checked = True
+        self.checked()
+
+    def _stop_waiting(self) -> None:
+        if self._first_checks is not None:
+            self._first_checks.cancel()
+            self._first_checks = None
 
     # The detector
 
@@ -117,8 +172,9 @@ class ClusterHealth:
     # The balancer
 
     def _is_as_configured(self) -> bool:
-        ejecting = self.detector is not None and bool(self.detector.ejected)
-        return self._state.cluster.warmup is None and not ejecting and self._state.drains_as_configured
+        state = self._state
+        unhealthy = any(map(_IS_UNHEALTHY, state.hosts.values()))
+        return state.cluster.warmup is None and not unhealthy and state.drains_as_configured
 
     def _age(self, endpoint: Endpoint) -> float:
         now: float = self._upstreams.clock.seconds()

@@ -12,7 +12,7 @@ addresses, here nothing but addresses is known. Which endpoints may be chosen is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -22,12 +22,14 @@ from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
 from meshproxy.model import Cluster, Endpoint, drained
 from meshproxy.persistence import Sessions
 from meshproxy.upstream.breakers import CircuitBreakers
+from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.drains import Drains
 from meshproxy.upstream.ejections import Ejections
 from meshproxy.upstream.health import ClusterHealth
 from meshproxy.upstream.idle import IdleSweep
 from meshproxy.upstream.outliers import Monitor
 from meshproxy.upstream.pool import Pool
+from meshproxy.upstream.probes import HealthProbes
 
 _Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]
 
@@ -40,15 +42,31 @@ _MakePool = Callable[["HostState"], Pool]
 class HostState:
     """An endpoint at run time: requests in flight and the pool of its connections. ``make_pool`` makes a new one.
 
-    ``since`` is when it came to its cluster. ``monitor`` hears how tries end, None where nothing ejects endpoints.
-    ``requests`` counts the tries that were put on a connection, ``errors`` those that failed or were answered 5xx.
+    ``since`` is when it came to its cluster or last began to pass its health checks. ``failing`` says why it does not
+    pass them, and is empty if it does or there are none; ``failing_since`` is when it began not to. ``monitor`` hears
+    how tries end, None where nothing ejects endpoints. ``requests`` counts the tries that were put on a connection,
+    ``errors`` those that failed or were answered 5xx.
     """
 
-    __slots__ = ("active", "address", "errors", "key", "log_name", "monitor", "pool", "port", "requests", "since")
+    __slots__ = (
+        "active",
+        "address",
+        "errors",
+        "failing",
+        "failing_since",
+        "key",
+        "log_name",
+        "monitor",
+        "pool",
+        "port",
+        "requests",
+        "since",
+    )
 
     def __init__(self, endpoint: Endpoint, make_pool: _MakePool, since: float = 0.0) -> None:
         self.move(endpoint)
         self.since = since
+        self.failing, self.failing_since = "", since
         self.monitor: Monitor | None = None
         self.active = self.requests = self.errors = 0
         self.pool = make_pool(self)
@@ -64,6 +82,11 @@ class HostState:
     def is_ejected(self) -> bool:
         """Whether it has failed so often that it gets no requests."""
         return self.monitor is not None and self.monitor.ejected_at is not None
+
+    @property
+    def is_unhealthy(self) -> bool:
+        """Whether it is ejected or does not pass its health checks."""
+        return bool(self.failing) or self.is_ejected
 
     def failed(self) -> None:
         """A try ended without the whole response, and not because of us."""
@@ -131,8 +154,8 @@ class ClusterState:
             self.breakers.limit(cluster.pool)
             for host in self._by_key.values():
                 host.renew_pool(self._make_pool)
-        changes = cluster.outliers is not None or cluster.warmup is not None or not self.drains_as_configured
-        if self.health is None and changes:
+        ruled = cluster.outliers or cluster.warmup or cluster.health_check
+        if self.health is None and (ruled or not self.drains_as_configured):
             self.health = ClusterHealth(self, self._upstreams, self._change_balancer)
         if self.health is None:
             self._change_balancer(cluster.balancer)
@@ -192,7 +215,7 @@ class ClusterState:
             return None
         now = self._upstreams.wall()
         endpoint = self.sessions.endpoint(lines, now)
-        if endpoint is None or self.hosts[endpoint].is_ejected:
+        if endpoint is None or self.hosts[endpoint].is_unhealthy:
             return None
         return None if endpoint in self.drains and now >= self.drains[endpoint] else endpoint
 
@@ -251,8 +274,9 @@ class Upstreams:
 
     ``clock`` provides ``IReactorTime``; ``connect`` makes a connection for a pool. ``follow``: what is served by
     instead of a snapshot's clusters, whose names may have to be looked up. ``run_in_thread`` is ``deferToThread``, or
-    calls at once. ``sweep`` closes idle connections. ``wall`` tells the time since 1970. ``drains`` are
-    those that were asked for while serving.
+    calls at once. ``sweep`` closes idle connections. ``wall`` tells the time since 1970. ``drains`` are those that were
+    asked for while serving. ``probes`` checks endpoints, None where another process does; ``verdicts`` are what was
+    last heard of that, by cluster.
     """
 
     def __init__(self, clock: Any, connect: Callable[[Pool], None]) -> None:
@@ -265,6 +289,8 @@ class Upstreams:
         self.sweep = IdleSweep(clock)
         self.wall: Callable[[], float] = time.time
         self.drains = Drains(self._drain)
+        self.probes: HealthProbes | None = None
+        self.verdicts: dict[str, Verdicts] = {}
 
     def update(self, clusters: Mapping[str, Cluster]) -> None:
         """Take over a snapshot's clusters. States are kept by name; clusters that are gone are retired."""
@@ -280,6 +306,17 @@ class Upstreams:
         self.clusters = states
         for state in gone:
             state.retire()
+        self.verdicts = {name: it for name, it in self.verdicts.items() if name in states}
+        if self.probes is not None:
+            self.probes.follow({name: state.cluster for name, state in states.items()})
+
+    def apply(self, results: Iterable[Verdicts]) -> None:
+        """Take over what health checks have found out, wherever they were made."""
+        for verdicts in results:
+            self.verdicts[verdicts.cluster] = verdicts
+            state = self.clusters.get(verdicts.cluster)
+            if state is not None and state.health is not None:
+                state.health.checked()
 
     def _drain(self) -> None:
         for state in self.clusters.values():
@@ -290,3 +327,5 @@ class Upstreams:
         state = self.clusters.get(cluster.name)
         if state is not None and state.cluster is not cluster:
             state.update(cluster)
+            if self.probes is not None:
+                self.probes.replace(cluster)

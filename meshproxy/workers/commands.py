@@ -99,6 +99,12 @@ class Count(amp.Command):
     response: ClassVar[Shape] = [(b"figures", Text())]
 
 
+class Apply(amp.Command):
+    """What health checks have found out, as JSON: values of ``Verdicts.as_json``."""
+
+    arguments: ClassVar[Shape] = [(b"verdicts", Text())]
+
+
 class Describe(amp.Command):
     """The clusters with ``part`` in their names, as ``clusterstatus`` has them, in JSON."""
 
@@ -123,6 +129,7 @@ class Leaving(amp.Command):
 
 
 __all__ = [
+    "Apply",
     "Begin",
     "Count",
     "Describe",

@@ -36,6 +36,7 @@ from meshproxy.registry import Registry
 from meshproxy.reload import RunInThread
 from meshproxy.serving import Serving, Settings
 from meshproxy.signals import Action, Signals
+from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.drains import load_drains
 from meshproxy.workers import commands
 from meshproxy.workers.figures import dump
@@ -175,6 +176,12 @@ class Worker(AMP):
     def count(self) -> dict[str, Any]:
         """See the command."""
         return {"figures": dump(self._serving.traffic())}
+
+    @commands.Apply.responder
+    def apply(self, verdicts: str) -> dict[str, Any]:
+        """See the command."""
+        self._serving.gateway.upstreams.apply(map(Verdicts.from_json, json.loads(verdicts)))
+        return {}
 
     @commands.Describe.responder
     async def describe(self, part: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from prometheus_client.core import Metric
@@ -20,6 +21,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
 from meshproxy.admin.clusterstatus import Value
+from meshproxy.admin.metrics import checks
 from meshproxy.admin.served import Processes
 from meshproxy.config.sources import Sources
 from meshproxy.handover import Handover
@@ -34,6 +36,7 @@ from meshproxy.systemd import notify_supervisor, tell_reload
 from meshproxy.upstream.drains import Drains, dump_drains
 from meshproxy.workers import commands
 from meshproxy.workers.census import Census
+from meshproxy.workers.checks import Checks
 from meshproxy.workers.crew import Crew, WorkerLink
 from meshproxy.workers.process import Orders
 from meshproxy.workers.rollout import Rollout
@@ -89,6 +92,7 @@ class Supervisor(MultiService):
         self._rollout = Rollout(Orders(settings.access_log, settings.drain_timeout, identity))
         self.drains = Drains(self._tell_drains)
         self._census = Census(reactor, lambda: self.crew.links, self.crew.replace)
+        self._checks = Checks(reactor, lambda: self.crew.serving, run_in_thread)
         self._first = self._loaded = first
         self._compile = load
         self._run_in_thread = run_in_thread
@@ -129,6 +133,7 @@ class Supervisor(MultiService):
 
     def _start_workers(self) -> None:
         if self.running:
+            self._checks.follow(self._first[1].clusters)
             self._census.start()
             self.crew.start()
 
@@ -153,6 +158,7 @@ class Supervisor(MultiService):
                     self._tell(link, commands.Drain, drains=dump_drains(self.drains.all))
                 self._shares[link] = share
                 self._tell(link, commands.Share, position=position, workers=len(serving))
+        self._checks.greet()
         if serving and not self._has_served:
             self._has_served = True
             _, snapshot = self._first
@@ -201,6 +207,7 @@ class Supervisor(MultiService):
 
     def _installed(self, snapshot: Snapshot) -> None:
         """All workers serve it."""
+        self._checks.follow(snapshot.clusters)
         self.sockets.keep(snapshot.listeners)
 
     def _try_access_log(self, snapshot: Snapshot) -> None:
@@ -232,7 +239,7 @@ class Supervisor(MultiService):
 
     def traffic(self) -> Iterable[Metric]:
         """What all workers have counted, as of their last answers."""
-        return self._census.total()
+        return chain(self._census.total(), checks(self._checks.probes))
 
     @property
     def listeners(self) -> int:
@@ -272,6 +279,7 @@ class Supervisor(MultiService):
 
     async def _stop(self) -> None:
         self._census.stop()
+        self._checks.stop()
         ended = self.crew.stop()
         for link in self.crew.links:
             self._tell(link, commands.Stop)

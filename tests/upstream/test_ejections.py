@@ -6,7 +6,8 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.upstream.ejections import LINES_SECONDS, MOST_LINES, Ejections
+from meshproxy.upstream.ejections import Ejections
+from meshproxy.upstream.loglines import LINES_SECONDS, MOST_LINES
 from meshproxy.upstream.outliers import Reason
 
 
