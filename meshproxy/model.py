@@ -212,6 +212,7 @@ class MeshSettings:
 
     ``path_normalization`` is a name that ``paths`` knows. ``access_log_format`` is a text with operators
     (``operators``), or what a JSON object consists of: its texts have operators. ``accept_http10``: HTTP/1.0 is served.
+    ``tracing``: exchanges have spans.
     """
 
     access_log_file: str | None = None
@@ -221,6 +222,7 @@ class MeshSettings:
     upgrades: UpgradeSettings = field(factory=UpgradeSettings)
     accept_http10: bool = False
     limits: Limits = field(factory=Limits)
+    tracing: bool = False
 
 
 @frozen(eq=False)

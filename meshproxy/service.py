@@ -157,6 +157,14 @@ def warn_about_settings(settings: Settings, sockets: Sockets, snapshot: Snapshot
         _log.warn("--map-port {port}=... has no effect: no server of a Gateway has port {port}", port=port)
     if access_log_path(settings, snapshot.mesh) == STANDARD_OUTPUT and _is_null(1):
         _log.warn("Standard output is /dev/null here, and the access log with it; --access-log PATH writes a file")
+    if snapshot.mesh.tracing and not _are_spans_recorded():
+        _log.warn("enableTracing has no effect: no SDK of OpenTelemetry is set up that would record spans")
+
+
+def _are_spans_recorded() -> bool:
+    from meshproxy.http.tracing import is_recorded  # see there
+
+    return is_recorded()
 
 
 def _is_null(descriptor: int) -> bool:

@@ -22,12 +22,13 @@ from twisted.logger import Logger
 from meshproxy.admin.clusterstatus import Value, cluster_values
 from meshproxy.admin.metrics import traffic
 from meshproxy.admin.shares import KnownShares
+from meshproxy.admin.tables import Tables
 from meshproxy.admin.turns import Turns
 from meshproxy.errors import ConfigError
 from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
 from meshproxy.http.gateway import Gateway
-from meshproxy.model import MeshSettings, Snapshot
+from meshproxy.model import MeshSettings, ProxyIdentity, Snapshot
 from meshproxy.net.addresses import reason
 from meshproxy.net.ports import Ports
 from meshproxy.net.sockets import ListenerKey
@@ -35,6 +36,7 @@ from meshproxy.reload import RunInThread
 from meshproxy.upstream.discovery import Discovery
 from meshproxy.upstream.names import Resolver
 from meshproxy.upstream.resolver import SystemResolver
+from meshproxy.upstream.traffic import Requests
 
 OFF = "off"
 STANDARD_OUTPUT = "-"
@@ -52,7 +54,7 @@ class Settings:
     ``mapped_ports``: the port to listen on for a port of the configuration. ``listen_address``: for servers without
     ``bind``, empty for all IPv4 addresses. ``access_log``: a path, ``-``, ``off``, or None to leave it to the
     configuration. ``drain_timeout`` is in seconds. ``standard_error`` is the path of what was that when the gateway
-    began: a worker has another one.
+    began: a worker has another one. ``identity``: who metrics say this gateway is.
     """
 
     mapped_ports: Mapping[int, int] = field(factory=dict)
@@ -60,6 +62,7 @@ class Settings:
     access_log: str | None = None
     drain_timeout: float = 30.0
     standard_error: str = STANDARD_ERROR
+    identity: ProxyIdentity = field(factory=ProxyIdentity)
 
 
 def access_log_path(settings: Settings, mesh: MeshSettings) -> str:
@@ -101,6 +104,7 @@ class Serving(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self.reactor = reactor
         self.settings = settings
+        self.identity = settings.identity
         self.ready = False
         self.gateway = Gateway(reactor)
         self.ports = Ports(reactor)
@@ -111,6 +115,7 @@ class Serving(MultiService):
         self.drains = self.gateway.upstreams.drains
         self.gateway.upstreams.run_in_thread = run_in_thread
         self._shares = KnownShares()
+        self._tables = Tables()
         self._settle = settle
         self._notify = notify
         self._access_log_path = OFF
@@ -168,7 +173,11 @@ class Serving(MultiService):
 
     def traffic(self) -> Iterable[Metric]:
         """What this process has counted."""
-        return traffic(self.gateway)
+        return traffic(self.gateway, self._tables)
+
+    def requests(self) -> Requests:
+        """The requests of this process."""
+        return self.gateway.requests()
 
     async def described(self, part: str) -> list[Value]:
         """The clusters of this process with ``part`` in their names."""

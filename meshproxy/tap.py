@@ -255,7 +255,7 @@ def makeService(options: Options) -> IService:
         snapshot = load(sources, None)
     except ConfigError as error:
         _die(render(error.diagnostics, color=_color()), EX_CONFIG)
-    settings = Settings(mapped, listen_address, options["access_log"], options["drain_timeout"])
+    settings = Settings(mapped, listen_address, options["access_log"], options["drain_timeout"], identity=who)
     notify: Callable[[str], None] = notify_supervisor
     if inherited.ready is not None:
         notify = Predecessor(inherited.ready, notify, partial(_give_up, reactor)).notify

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.operators import IN_LOGS, MAY_HAVE_ARGUMENTS, NEVER_KNOWN, Operator, parse
+from tests.properties import steady
 
 
 class GrammarTests(SynchronousTestCase):
@@ -28,6 +29,7 @@ class GrammarTests(SynchronousTestCase):
         for text in ("100%", "%A", "%REQ(x", "%REQ(x)", "%M([)%", "%A()%", "%REQ(x)y%", "%REQ(x):%"):
             self.assertRaises(ValueError, parse, text)
 
+    @steady
     @given(st.lists(st.sampled_from(["%", "REQ", "(", ")", ":1", "x", "\\", "[", '"', " "])).map("".join))
     def test_any_text(self, text: str) -> None:
         """Nothing else is raised, and nothing is lost of a text without percent signs."""

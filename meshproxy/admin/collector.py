@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 from twisted.copyright import version as twisted_version
 
 from meshproxy import __version__
+from meshproxy.admin.requestmetrics import request_metrics
 from meshproxy.admin.served import Served
+from meshproxy.model import Cluster
+
+_END_OF_OPENMETRICS = b"# EOF\n"
 
 
 class MeshCollector(Collector):
@@ -73,3 +78,21 @@ def registry_for(service: Served) -> CollectorRegistry:
     registry.register(MeshCollector(service))
     ProcessCollector(registry=registry)
     return registry
+
+
+def exposition(service: Served, registry: CollectorRegistry, accept: str) -> tuple[Callable[[], bytes], str]:
+    """What renders all figures as of the last ``gather``, and their type; ``accept`` is the header of that name."""
+    encode, content_type = choose_encoder(accept)
+    openmetrics = content_type.startswith("application/openmetrics-text")
+    end = _END_OF_OPENMETRICS if openmetrics else b""
+
+    def cluster_of(name: str) -> Cluster | None:
+        snapshot = service.reload.snapshot
+        return None if snapshot is None else snapshot.clusters.get(name)
+
+    def render() -> bytes:
+        text: bytes = encode(registry)
+        requests = request_metrics(service.requests(), cluster_of, service.identity, openmetrics)
+        return text.removesuffix(end) + requests.encode("utf-8") + end
+
+    return render, content_type

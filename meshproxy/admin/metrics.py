@@ -1,19 +1,22 @@
 """What the data path of a process has counted, for Prometheus.
 
 Names follow https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what only rises. Everything here
-can be summed over processes.
+can be summed over processes, but for what ends in ``_info`` or ``_ratio``. Requests have Istio's names: see
+``requestmetrics``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from meshproxy.admin.cluster_metrics import cluster_metrics
+from meshproxy.admin.tables import Tables
 from meshproxy.http.counters import Counters
 from meshproxy.http.gateway import Gateway
 from meshproxy.upstream.ejections import Ejections
+from meshproxy.upstream.hosts import ClusterState
 from meshproxy.upstream.probes import HealthProbes
 
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -46,11 +49,25 @@ _HELP = {
 }
 
 
-def traffic(gateway: Gateway) -> Iterator[Metric]:
+_CLUSTER_HELP = {
+    "folded": "Requests that are counted by the class of their status alone: too many pairs of status and flags.",
+    "with_new_session": "Requests that had no hash key and were given one in a cookie.",
+    "without_key": "Requests that had none of the keys of the hash policy.",
+}
+_TABLE_HELP = {
+    "least_loaded": "The smallest share of the keys that an endpoint has in a hash table; 1 is its even share.",
+    "most_loaded": "The largest share of the keys that an endpoint has in a hash table; 1 is its even share.",
+    "moved": "The share of the keys that got another endpoint when the hash table was last rebuilt.",
+}
+
+
+def traffic(gateway: Gateway, tables: Tables) -> Iterator[Metric]:
     """The figures of a gateway; what ``Counters`` has keeps its name behind ``meshproxy_``."""
     yield from _counted(gateway.counters)
     yield from cluster_metrics(gateway.upstreams.clusters)
     yield from _ejected(gateway.upstreams.ejections)
+    yield from _of_clusters(gateway.upstreams.clusters)
+    yield from _of_tables(gateway.upstreams.clusters, tables)
 
 
 def _counted(counters: Counters) -> Iterator[Metric]:
@@ -100,6 +117,34 @@ def _ejected(ejections: Ejections) -> Iterator[Metric]:
         ejections.spared,
     )
     yield GaugeMetricFamily("meshproxy_ejections_active", "Endpoints that are ejected.", ejections.active)
+
+
+def _of_clusters(clusters: Mapping[str, ClusterState]) -> Iterator[Metric]:
+    for attribute, text in _CLUSTER_HELP.items():
+        family = CounterMetricFamily("meshproxy_cluster_requests_" + attribute, text, labels=["cluster"])
+        for name, state in clusters.items():
+            number = getattr(state.traffic, attribute)
+            if number:
+                family.add_metric([name], number)
+        yield family
+
+
+def _of_tables(clusters: Mapping[str, ClusterState], tables: Tables) -> Iterator[Metric]:
+    fingerprint = GaugeMetricFamily(
+        "meshproxy_cluster_table_info",
+        "The fingerprint of a hash table, equal for equal tables of other gateways; always 1.",
+        labels=["cluster", "fingerprint"],
+    )
+    least, most, moved = (
+        GaugeMetricFamily(f"meshproxy_cluster_table_{name}_ratio", text, labels=["cluster"])
+        for name, text in _TABLE_HELP.items()
+    )
+    for name, facts in tables.facts((state.cluster, state.balancer) for state in clusters.values()).items():
+        fingerprint.add_metric([name, facts.fingerprint], 1)
+        least.add_metric([name], facts.shares.least_loaded)
+        most.add_metric([name], facts.shares.most_loaded)
+        moved.add_metric([name], facts.moved)
+    yield from (fingerprint, least, most, moved)
 
 
 __all__ = ["checks", "traffic"]

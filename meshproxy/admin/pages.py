@@ -14,7 +14,6 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from prometheus_client.exposition import choose_encoder
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,7 +22,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from meshproxy.admin import drain, status
 from meshproxy.admin.clusterstatus import merged
-from meshproxy.admin.collector import registry_for
+from meshproxy.admin.collector import exposition, registry_for
 from meshproxy.admin.served import Served
 from meshproxy.admin.turns import Turns
 from meshproxy.reload import Outcome, Result
@@ -128,9 +127,10 @@ class _Metrics(_Page):
         self._registry = registry_for(service)
 
     def answer(self, request: Request) -> Deferred[bytes]:
-        encode, content_type = choose_encoder((request.getHeader(b"accept") or b"").decode("latin-1"))
+        accept = (request.getHeader(b"accept") or b"").decode("latin-1")
+        render, content_type = exposition(self._service, self._registry, accept)
         request.setHeader(b"content-type", content_type.encode("ascii"))
-        return self._service.gather().addCallback(lambda _: encode(self._registry))
+        return self._service.gather().addCallback(lambda _: render())
 
 
 class _Reload(_Page):

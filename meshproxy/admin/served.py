@@ -10,8 +10,10 @@ from prometheus_client.core import Metric
 from twisted.internet.defer import Deferred
 
 from meshproxy.admin.clusterstatus import Value
+from meshproxy.model import ProxyIdentity
 from meshproxy.reload import Reload
 from meshproxy.upstream.drains import Drains
+from meshproxy.upstream.traffic import Requests
 
 
 @frozen
@@ -24,11 +26,15 @@ class Processes:
 
 
 class Served(Protocol):
-    """A gateway as its operator sees it. ``ready``: requests are served. ``drains``: what was asked to drain."""
+    """A gateway as its operator sees it. ``ready``: requests are served. ``drains``: what was asked to drain.
+
+    ``identity``: who metrics say it is.
+    """
 
     ready: bool
     reload: Reload
     drains: Drains
+    identity: ProxyIdentity
 
     @property
     def listeners(self) -> int:
@@ -41,8 +47,11 @@ class Served(Protocol):
     def traffic(self) -> Iterable[Metric]:
         """What all processes have counted, in sum, as of the last ``gather``."""
 
+    def requests(self) -> Requests:
+        """The requests of all processes, in sum, as of the last ``gather``."""
+
     def gather(self) -> Deferred[None]:
-        """Bring ``traffic`` up to date; never fails."""
+        """Bring ``traffic`` and ``requests`` up to date; never fails."""
 
     def clusters(self, part: str) -> Deferred[Sequence[list[Value]]]:
         """The clusters with ``part`` in their names, of each process that answers, as ``clusterstatus`` has them."""

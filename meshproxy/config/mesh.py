@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from attrs import evolve, field, frozen
 
 from meshproxy.config import access_log, checks, limits
@@ -25,6 +27,7 @@ _SERVED = (
     "connectTimeout",
     "defaultConfig",
     "defaultHttpRetryPolicy",
+    "enableTracing",
     "limits",
     "pathNormalization",
     "upgrades",
@@ -96,6 +99,7 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
             UpgradeSettings() if upgrades is None else decode_upgrades(upgrades, findings),
             http10,
             bounds,
+            _tracing(fields),
         ),
         _CONNECT_TIMEOUT if timeout is None else timeout,
         DEFAULT_RETRIES if retries is None else decode_retries(retries, findings),
@@ -119,6 +123,21 @@ def _proxy_metadata(fields: Fields) -> tuple[bool, float | None]:
             hint = f"{_HTTP10} and {_IDLE_TIMEOUT} have one"
             fields.findings.warning(node.location, f"{node.path} has no effect here", hint)
     return http10, idle
+
+
+def _tracing(fields: Fields) -> bool:
+    wanted = fields.boolean("enableTracing") or False
+    if wanted and not _is_installed("opentelemetry.trace"):
+        message = f"{fields.path_of('enableTracing')} needs OpenTelemetry's API, which is not installed"
+        fields.findings.error(fields.location_of("enableTracing"), message, "pip install 'meshproxy[tracing]'")
+    return wanted
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _normalization(fields: Fields) -> str:

@@ -170,7 +170,7 @@ class Downstream(Standing, Protocol):
     def head_received(self, reader: RequestReader) -> None:
         """See ``reading.Receiver``."""
         self._asked = True
-        self._incoming = exchange = Exchange(self, reader)
+        self._incoming = exchange = self.gateway.exchange_class(self, reader)
         most = self.gateway.limits.max_requests_per_connection
         if most:
             self._requests += 1
@@ -216,13 +216,13 @@ class Downstream(Standing, Protocol):
         if incoming is not None:
             incoming.request_broken(refusal)
         else:
-            self._enqueue(Exchange.refused(self, refusal, time.time()))
+            self._enqueue(self.gateway.exchange_class.refused(self, refusal, time.time()))
 
     def head_late(self) -> None:
         """See ``Standing``."""
         self._ending = True
         refusal = Refused(408, b"request header timeout", b"request_header_timeout", flags=b"")
-        self._enqueue(Exchange.refused(self, refusal, self._reader.started_at))
+        self._enqueue(self.gateway.exchange_class.refused(self, refusal, self._reader.started_at))
         self._start_next()
 
     def _last(self) -> Exchange | None:

@@ -257,7 +257,7 @@ class Exchange(ForwardedRequest):
         self.done = True
         if self.unsent:
             self.unsent = []
-        self.ended_at = _monotonic()
+        self.ended_at = ended_at = _monotonic()
         if self._watched:
             self._tell_ended()
         gateway = self.gateway
@@ -274,7 +274,10 @@ class Exchange(ForwardedRequest):
             counters.responses_4xx += 1
         elif status >= 300:
             counters.responses_3xx += 1
-        counters.bytes_received_total += self.bytes_received
-        counters.bytes_sent_total += self.bytes_sent
+        received, sent = self.bytes_received, self.bytes_sent
+        counters.bytes_received_total += received
+        counters.bytes_sent_total += sent
+        traffic = self.cluster_state.traffic if self.upstream_cluster else gateway.traffic
+        traffic.count(status, self.flags, (ended_at - self.begun_at) * 1000, received, sent)
         if gateway.access_log is not None:
             gateway.access_log.exchange(self)

@@ -143,6 +143,11 @@ class ForwardedRequest(SessionRequest):
                 key_hash, cookies = selection.evaluate(plan.hash_policy, self)
                 if cookies:
                     self.cookies = [*self.cookies, *cookies]
+                if not self.attempt:
+                    if key_hash is None:
+                        state.traffic.without_key += 1
+                    elif cookies:
+                        state.traffic.with_new_session += 1
                 if key_hash is None and plan.keyless_status is not None:
                     self.reply(plan.keyless_status, b"", b"", b"no_hash_key")
                     return

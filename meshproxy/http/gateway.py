@@ -1,7 +1,7 @@
 """The gateway: what all connections of a process share.
 
-The present snapshot, the run-time state of its clusters, the counters and the access log. ``install`` is the one place
-where a new configuration takes effect.
+The present snapshot, the run-time state of its clusters, the counters and the access log. ``traffic`` counts the
+requests that got to no cluster. ``install`` is the one place where a new configuration takes effect.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
 from meshproxy.http.deadlines import Deadline
 from meshproxy.http.downstream import LINGER_SECONDS, Downstream
+from meshproxy.http.exchange import Exchange
 from meshproxy.http.knownheads import KnownHeads, KnownRequest, KnownResponse
 from meshproxy.http.listeners import ListenerFactory
 from meshproxy.http.plans import Plans
@@ -35,6 +36,7 @@ from meshproxy.net.connecting import connect
 from meshproxy.paths import Normalizer, PathNormalization, normalize_path, normalizer
 from meshproxy.upstream.hosts import Upstreams
 from meshproxy.upstream.pool import Pool
+from meshproxy.upstream.traffic import Requests, Traffic
 
 _LOG_SECONDS = 10.0
 _DRAIN_POLL_SECONDS = 0.1
@@ -74,6 +76,7 @@ class Gateway:
     def __init__(self, reactor: Any, access_log: AccessLog | None = None, rng: random.Random | None = None) -> None:
         self.reactor = reactor
         self.counters = Counters()
+        self.traffic = Traffic()
         self.access_log = access_log
         self.getrandbits = (rng or random.Random()).getrandbits
         self.dates = DateCache()
@@ -81,6 +84,7 @@ class Gateway:
         self.snapshot: Snapshot | None = None
         self.upstreams = Upstreams(reactor, self._connect)
         self.plans = Plans(reactor)
+        self.exchange_class: type[Exchange] = Exchange
         self.trusted_proxies = 0
         self.normalize: Normalizer = normalize_path
         self.upgrades: Container[bytes] = ()
@@ -111,6 +115,7 @@ class Gateway:
         for listener in snapshot.listeners:
             factories[listener.key].routes = listener.routes
         self.plans = Plans(self.reactor, self.access_log is not None and self.access_log.reads_response)
+        self.exchange_class = _traced() if snapshot.mesh.tracing else Exchange
         self.trusted_proxies = snapshot.mesh.trusted_proxies
         self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
         self.upgrades = snapshot.mesh.upgrades.protocols
@@ -136,6 +141,11 @@ class Gateway:
     def _connect(self, pool: Pool) -> None:
         host = pool.host
         connect(self.reactor, host.address, host.port, UpstreamFactory(self, pool), pool.connect_timeout)
+
+    def requests(self) -> Requests:
+        """The figures of all requests so far, by cluster; "" for those that got to none."""
+        found = {"": self.traffic, **{name: state.traffic for name, state in self.upstreams.clusters.items()}}
+        return {name: rows for name, traffic in found.items() if (rows := traffic.figures())}
 
     def strategy_failed(self, cluster: str) -> None:
         """Count a strategy's exception, which is being handled, and log it unless another one was just logged."""
@@ -205,3 +215,9 @@ class Gateway:
         done: Deferred[None] = Deferred()
         call.start(_DRAIN_POLL_SECONDS).addCallbacks(lambda _: done.callback(None), done.errback)
         return done
+
+
+def _traced() -> type[Exchange]:
+    from meshproxy.http.tracing import TracedExchange  # it needs what is installed only by who wants traces
+
+    return TracedExchange

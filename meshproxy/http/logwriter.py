@@ -4,12 +4,16 @@ A write to a file, a terminal or a pipe may take as long as the other side likes
 disks do not know it, and with a pipe it would be set for everybody who has that pipe. So a thread writes. What waits
 for it is bounded; what comes beyond that is dropped and counted, and so are lines that cannot be written, as on a full
 disk. Each block is tried anew, so a log goes on by itself when there is room again.
+
+Several processes may write to one pipe. So that their lines do not mix, what is written there at once is whole lines,
+and no more than a pipe takes in one piece (``PIPE_BUF`` of POSIX, write(3p)). Files do not mix what is appended.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import stat
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -91,22 +95,24 @@ class LogWriter:
 
     def _write(self, block: bytes) -> None:
         whole = b"\n" + block if self._torn else block
-        left = memoryview(whole)
+        view = memoryview(whole)
+        written = 0
         try:
-            while left:
+            at_once = stat.S_ISREG(os.fstat(self._fd).st_mode)
+            while written < len(whole):
+                end = len(whole) if at_once else _end_of_lines(whole, written)
                 try:
-                    left = left[os.write(self._fd, left) :]
+                    written += os.write(self._fd, view[written:end])
                 except BlockingIOError:  # somebody else made it non-blocking
                     waiting = select.poll()
                     waiting.register(self._fd, select.POLLOUT)
                     waiting.poll(_WRITABLE_MILLISECONDS)
             self._torn = False
         except OSError:
-            written = len(whole) - len(left)
             if written:
                 # The next line must not go on where this one ends.
                 self._torn = whole[written - 1] != 0x0A
-            self._drop(block[-len(left) :])
+            self._drop(block[written - len(whole) :])
         self._taken += len(block)
 
     def _reopen(self) -> None:
@@ -125,6 +131,15 @@ class LogWriter:
     def _drop(self, block: bytes) -> None:
         with _counting:
             self._counters.access_log_dropped_total += block.count(b"\n")
+
+
+def _end_of_lines(block: bytes, start: int) -> int:
+    """The end of as many whole lines from ``start`` on as fit into one write, of at least one."""
+    limit = start + select.PIPE_BUF
+    if len(block) <= limit:
+        return len(block)
+    end = block.rfind(b"\n", start, limit) + 1
+    return end or block.find(b"\n", limit) + 1
 
 
 def open_log(path: str) -> int:

@@ -105,6 +105,7 @@ _TEXTS = {
     "RESPONSE_FLAGS_LONG": '(long_flags(e.flags) or b"-")',
     "ROUTE_NAME": "e.route_name",
     "STREAM_ID": "e.request_id",
+    "TRACE_ID": "e.trace_id",
     "UPSTREAM_CLUSTER": "e.upstream_cluster",
     "UPSTREAM_CLUSTER_RAW": "e.upstream_cluster",
     "UPSTREAM_HOST": "e.upstream_host",

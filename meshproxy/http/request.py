@@ -142,7 +142,7 @@ class Request:
     refusal: Refused | None = None
     upgrade: Upgrade | None = None
     original_path = received_for = received_proto = expected_timeout = b""
-    flags = transport_failure = route_name = b""
+    flags = transport_failure = route_name = trace_id = b""
     bytes_received = attempt = 0
     request_done_at = 0.0
     response_fields: Sequence[Field] = ()

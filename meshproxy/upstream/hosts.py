@@ -30,6 +30,7 @@ from meshproxy.upstream.idle import IdleSweep
 from meshproxy.upstream.outliers import Monitor
 from meshproxy.upstream.pool import Pool
 from meshproxy.upstream.probes import HealthProbes
+from meshproxy.upstream.traffic import Traffic
 
 _Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]
 
@@ -111,7 +112,8 @@ class ClusterState:
 
     ``sessions`` knows the cookies that keep sessions at their hosts, None where there are none. ``plain``: the first
     host of a request is a matter of its hash and the balancer alone. ``drains`` are the endpoints that take no new
-    sessions, and until when (a Unix time) they keep those they have.
+    sessions, and until when (a Unix time) they keep those they have. ``traffic`` counts
+    its requests.
     """
 
     __slots__ = (
@@ -128,6 +130,7 @@ class ClusterState:
         "pick_with_load",
         "plain",
         "sessions",
+        "traffic",
     )
 
     def __init__(self, cluster: Cluster, upstreams: Upstreams) -> None:
@@ -135,6 +138,7 @@ class ClusterState:
         self.log_name = cluster.name.encode()
         self.cluster = cluster
         self.breakers = CircuitBreakers(cluster.pool)
+        self.traffic = Traffic()
         self.health: ClusterHealth | None = None
         self._upstreams = upstreams
         self._by_key: dict[str, HostState] = {}

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from meshproxy.upstream.traffic import Requests
 from meshproxy.workers import commands
 from meshproxy.workers.crew import WorkerLink
 from meshproxy.workers.figures import Tally
@@ -56,6 +57,10 @@ class Census:
     def total(self) -> list[Metric]:
         """The figures of all workers, also of those that are gone, as of their last answers."""
         return self._tally.total()
+
+    def requests(self) -> Requests:
+        """The requests of all workers, in the same way."""
+        return self._tally.requests()
 
     def gather(self) -> Deferred[None]:
         """Ask all; fires when they have answered, or late."""

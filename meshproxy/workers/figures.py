@@ -7,12 +7,20 @@ it counted after that is lost, for it was in its memory. A gauge ends with its w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 
 from attrs import define, field
 from prometheus_client.core import Metric
 
+from meshproxy.upstream.traffic import Requests, add
+
 _COUNTER = "counter"
+_NO_SUMS: tuple[tuple[str, Callable[[float, float], float]], ...] = (
+    ("least_loaded_ratio", min),
+    ("_ratio", max),
+    ("_info", max),
+)
 SampleKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -26,9 +34,11 @@ class Family:
     samples: dict[SampleKey, float] = field(factory=dict)
 
     def add(self, other: Family) -> None:
-        """Add the samples of another one, each to the same one here."""
+        """Add the samples of another one, each to the same one here. What is no sum is the extreme."""
+        combine = next((found for suffix, found in _NO_SUMS if self.name.endswith(suffix)), operator.add)
         for key, value in other.samples.items():
-            self.samples[key] = self.samples.get(key, 0) + value
+            before = self.samples.get(key)
+            self.samples[key] = value if before is None else combine(before, value)
 
     def metric(self) -> Metric:
         """For Prometheus."""
@@ -38,18 +48,21 @@ class Family:
         return metric
 
 
-def dump(metrics: Iterable[Metric]) -> str:
-    """Metrics as a text for ``load``."""
-    return json.dumps([(it.name, it.documentation, it.type, _samples(it)) for it in metrics])
+def dump(metrics: Iterable[Metric], requests: Requests | None = None) -> str:
+    """The figures of a worker as a text for ``load``."""
+    families = [(it.name, it.documentation, it.type, _samples(it)) for it in metrics]
+    return json.dumps({"metrics": families, "requests": requests or {}})
 
 
 def _samples(metric: Metric) -> list[tuple[str, list[tuple[str, str]], float]]:
     return [(it.name, list(it.labels.items()), it.value) for it in metric.samples]
 
 
-def load(text: str) -> list[Family]:
-    """What ``dump`` made."""
-    return [Family(name, documentation, kind, _by_key(its)) for name, documentation, kind, its in json.loads(text)]
+def load(text: str) -> tuple[list[Family], Requests]:
+    """What ``dump`` was given."""
+    found = json.loads(text)
+    families = [Family(name, text, kind, _by_key(its)) for name, text, kind, its in found["metrics"]]
+    return families, found["requests"]
 
 
 def _by_key(samples: Iterable[tuple[str, list[list[str]], float]]) -> dict[SampleKey, float]:
@@ -61,6 +74,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._of_gone: dict[str, Family] = {}
+        self._requests_of_gone: Requests = {}
         # As they came: answers are frequent, and hardly ever read.
         self._heard: dict[object, str] = {}
 
@@ -70,15 +84,27 @@ class Tally:
 
     def gone(self, worker: object) -> None:
         """A worker has ended."""
-        families = load(self._heard.pop(worker, "[]"))
-        _add(self._of_gone, [family for family in families if family.type == _COUNTER])
+        text = self._heard.pop(worker, None)
+        if text is not None:
+            families, requests = load(text)
+            _add(self._of_gone, [family for family in families if family.type == _COUNTER])
+            add(self._requests_of_gone, requests)
 
     def total(self) -> list[Metric]:
         """The sums over all that were and are."""
         total: dict[str, Family] = {}
-        for families in (self._of_gone.values(), *map(load, self._heard.values())):
-            _add(total, families)
+        _add(total, self._of_gone.values())
+        for text in self._heard.values():
+            _add(total, load(text)[0])
         return [family.metric() for family in total.values()]
+
+    def requests(self) -> Requests:
+        """The requests of all that were and are."""
+        total: Requests = {}
+        add(total, self._requests_of_gone)
+        for text in self._heard.values():
+            add(total, load(text)[1])
+        return total
 
 
 def _add(to: dict[str, Family], families: Iterable[Family]) -> None:

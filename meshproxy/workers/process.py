@@ -175,7 +175,7 @@ class Worker(AMP):
     @commands.Count.responder
     def count(self) -> dict[str, Any]:
         """See the command."""
-        return {"figures": dump(self._serving.traffic())}
+        return {"figures": dump(self._serving.traffic(), self._serving.requests())}
 
     @commands.Apply.responder
     def apply(self, verdicts: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from meshproxy.serving import Settings, access_log_path, all_ended, open_access_
 from meshproxy.signals import ProcessSignals
 from meshproxy.systemd import notify_supervisor, tell_reload
 from meshproxy.upstream.drains import Drains, dump_drains
+from meshproxy.upstream.traffic import Requests
 from meshproxy.workers import commands
 from meshproxy.workers.census import Census
 from meshproxy.workers.checks import Checks
@@ -85,6 +86,7 @@ class Supervisor(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self.reactor = reactor
         self.settings = settings
+        self.identity = identity
         self.ready = False
         self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address, size)
         self.reload = Reload(paths, read, self._load, self._installed, reactor, run_in_thread, prepare=self._publish)
@@ -240,6 +242,10 @@ class Supervisor(MultiService):
     def traffic(self) -> Iterable[Metric]:
         """What all workers have counted, as of their last answers."""
         return chain(self._census.total(), checks(self._checks.probes))
+
+    def requests(self) -> Requests:
+        """The requests of all workers, as of their last answers."""
+        return self._census.requests()
 
     @property
     def listeners(self) -> int:

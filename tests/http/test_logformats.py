@@ -20,6 +20,7 @@ from meshproxy.operators import IN_LOGS, NEEDS_ARGUMENTS, NEVER_KNOWN
 from tests.fakes import Wire, route, snapshot
 from tests.http.test_accesslog import exchange
 from tests.packaging.checkout import ROOT
+from tests.properties import steady
 
 _HEADERS = {b"x-a": [b"one", b"two"], b"x-path": [b"/p?q"], b"referer": [b'"']}
 
@@ -103,6 +104,7 @@ class OperatorTests(SynchronousTestCase):
             ("START_TIME(%Y/%m/%dT%H:%M:%S%z %s)", b"2026/11/23T04:04:24+0000 1795406664"),
             ("START_TIME(%s.%3f %1f %6f)", b"1795406664.296 2 296000"),
             ("STREAM_ID", b"16ae421e-0000-4000-8000-000000000000"),
+            ("TRACE_ID", b"-"),
             ("UPSTREAM_CLUSTER", b"outbound|80||a.example"),
             ("UPSTREAM_CLUSTER_RAW", b"outbound|80||a.example"),
             ("UPSTREAM_HOST", b"127.0.0.1:50481"),
@@ -184,6 +186,7 @@ class TextTests(SynchronousTestCase):
             self.assertEqual(text("%REQ(USER-AGENT)% é\\", user_agent=value), expected + " é\\".encode())
             self.assertEqual(text('"%ROUTE_NAME%"\t', route_name=value), b'"%b"\t' % expected)
 
+    @steady
     @given(st.binary(max_size=12), st.binary(max_size=12))
     def test_any_value(self, agent: bytes, name: bytes) -> None:
         """The escaped form of each value stands alone between its quotes."""
@@ -231,6 +234,7 @@ class JsonTests(SynchronousTestCase):
         self.assertEqual(record(source), expected)
         self.assertEqual(record({"ms": "%RESPONSE_DURATION%"}, service_ms=None), {"ms": None})
 
+    @steady
     @given(
         st.lists(st.sampled_from([b'"', b"null", b":null", b"\\", b"\t", b"\n", b"a", b"\xe9"])).map(b"".join),
         st.sampled_from([b"", b"null", b'"x"']),

@@ -111,6 +111,26 @@ class LossTests(WriterCase):
         thread.work()
         self.assertEqual((self.written(), self.dropped), (b"123456\nab\nlast\n", 2))
 
+    def test_shared_pipe(self) -> None:
+        """What goes to a pipe at once is whole lines that a pipe takes in one piece; longer lines go alone."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        pieces = []
+        write = os.write
+
+        def recorded(fd: int, data: memoryview) -> int:
+            pieces.append(bytes(data))
+            return write(fd, data)
+
+        self.patch(logwriter.os, "write", recorded)
+        lines = [b"x" * length + b"\n" for length in (1, 2000, 2000, 200, 5000, 4095, 4096, 3, 3)]
+        writer = LogWriter(writing, "pipe", self.counters, AtOnce())
+        writer.write(b"".join(lines))
+        writer.close(0)
+        self.assertEqual(b"".join(pieces), b"".join(lines))
+        self.assertTrue(all(piece.endswith(b"\n") for piece in pieces))
+        self.assertEqual([len(piece) for piece in pieces], [4004, 201, 5001, 4096, 4097, 8])
+
     def test_non_blocking(self) -> None:
         """A pipe that somebody made non-blocking loses nothing while it is full for a moment."""
         reading, writing = os.pipe()

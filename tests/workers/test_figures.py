@@ -54,3 +54,37 @@ class TallyTests(SynchronousTestCase):
         tally = Tally()
         tally.gone(1)
         self.assertEqual(tally.total(), [])
+
+    def test_no_sums(self) -> None:
+        """Of shares there is the extreme, of facts the fact."""
+        tally = Tally()
+        for worker, (least, most, fact) in enumerate(((0.8, 1.1, "x"), (0.9, 1.3, "x"), (0.7, 1.2, "y"))):
+            info = GaugeMetricFamily("table_info", "Facts.", labels=["fact"])
+            info.add_metric([fact], 1)
+            ratios = [
+                GaugeMetricFamily("least_loaded_ratio", "x", least),
+                GaugeMetricFamily("most_loaded_ratio", "x", most),
+            ]
+            tally.heard(worker, dump([info, *ratios]))
+        self.assertEqual(
+            values(tally.total()),
+            {
+                ("table_info", "x"): 1,
+                ("table_info", "y"): 1,
+                ("least_loaded_ratio",): 0.7,
+                ("most_loaded_ratio",): 1.3,
+            },
+        )
+
+    def test_requests(self) -> None:
+        """Requests add up, and outlive the worker that counted them."""
+        tally = Tally()
+        tally.heard(1, dump([], {"a": {"200 -": [1, 2]}}))
+        tally.heard(2, dump([], {"a": {"200 -": [3, 4], "404 NR": [1, 1]}}))
+        expected = {"a": {"200 -": [4, 6], "404 NR": [1, 1]}}
+        self.assertEqual(tally.requests(), expected)
+        tally.gone(1)
+        tally.gone(2)
+        self.assertEqual(tally.requests(), expected)
+        tally.heard(3, dump([], {"a": {"200 -": [1, 0]}}))
+        self.assertEqual(tally.requests()["a"]["200 -"], [5, 6])
