@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LARGE_BODY = 256 * 1024
+STREAMED_BODY = 256 * 1024
 """Of a body that is announced to be this long or longer, only the beginning goes through llhttp, which copies it."""
 
 Piece = bytes | memoryview

@@ -8,6 +8,7 @@ limit spans, however many exchanges come and go. Limits are exact: nobody is tol
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ class Deadline(Generic[T]):
     ``expired`` is called with each whose time is up. ``clock`` provides ``IReactorTime``.
     """
 
-    __slots__ = ("_clock", "_due", "_expired", "_timer", "seconds")
+    __slots__ = ("_clock", "_due", "_expired", "_telling", "_timer", "seconds")
 
     def __init__(self, clock: Any, seconds: float, expired: Callable[[T], None]) -> None:
         self.seconds = seconds
@@ -27,12 +28,13 @@ class Deadline(Generic[T]):
         self._expired = expired
         self._due: dict[T, float] = {}
         self._timer: Any = None
+        self._telling = False
 
     def arm(self, item: T) -> None:
         """Begin; once more from the start for one that is armed already."""
         self._due.pop(item, None)  # at the end of the line, also where it was in it
         self._due[item] = self._clock.seconds() + self.seconds
-        if self._timer is None:
+        if self._timer is None and not self._telling:
             self._timer = self._clock.callLater(self.seconds, self._on_time)
 
     def disarm(self, item: T) -> None:
@@ -54,10 +56,15 @@ class Deadline(Generic[T]):
             if due > now:
                 break
             up.append(item)
-        for item in up:
-            self._due.pop(item, None)
-        for item in up:
-            self._expired(item)
-        if self._due and self._timer is None:
-            first = next(iter(self._due.values()))
-            self._timer = self._clock.callLater(max(0.0, first - self._clock.seconds()), self._on_time)
+        # Who is told may arm others, but the next timer is for the first of the line.
+        self._telling = True
+        try:
+            for item in up:
+                if self._due.get(item, inf) <= now:  # an earlier one may have disarmed it, or armed it anew
+                    del self._due[item]
+                    self._expired(item)
+        finally:
+            self._telling = False
+            if self._due:
+                first = next(iter(self._due.values()))
+                self._timer = self._clock.callLater(max(0.0, first - self._clock.seconds()), self._on_time)

@@ -260,6 +260,10 @@ class Exchange(ForwardedRequest):
         self.ended_at = ended_at = _monotonic()
         if self._watched:
             self._tell_ended()
+        if self._paused and self.keep_alive:
+            # It waited for a connection that it does not need any more, and the next request comes the same way.
+            self._paused = False
+            self.connection.resumeProducing()
         gateway = self.gateway
         counters = gateway.counters
         counters.requests_active -= 1

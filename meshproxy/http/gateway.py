@@ -190,6 +190,7 @@ class Gateway:
         self.rounds.seconds = _round(limits)
         for connection in self.rounds.everybody():
             connection.look_anew()
+            connection.transport.limit_buffers(limits.buffer)
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Take no further request; fires when all client connections are gone.

@@ -49,6 +49,8 @@ def parser_behind_offer(reader: RequestReader) -> Any:
         framing = b"content-length: %d" % reader.length
     else:
         return HttpRequestParser(reader)
+    if not reader.keep_alive:
+        framing += b"\r\nconnection: close"  # nothing is read behind this one
     parser = HttpRequestParser(_BehindHead(reader))
     parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
     return parser

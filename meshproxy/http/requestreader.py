@@ -17,7 +17,7 @@ from typing import Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from meshproxy.http.bodies import LARGE_BODY, Piece
+from meshproxy.http.bodies import STREAMED_BODY, Piece
 from meshproxy.http.fields import Shapes, collector, size_of_fields
 from meshproxy.http.ignoredoffers import parser_behind_offer
 from meshproxy.http.knownheads import KnownRequest
@@ -291,7 +291,7 @@ class RequestReader:
             self._drop_hop_by_hop(connection or b"")
         self._in_body = True
         self._idle_size = 0
-        if self.length is not None and self.length >= LARGE_BODY and self._upgrade is None:
+        if self.length is not None and self.length >= STREAMED_BODY and self._upgrade is None:
             self.body_left = self.length
         self._receiver.head_received(self)
         # Where trailers go, and are forgotten.

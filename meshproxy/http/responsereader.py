@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshproxy.http import grpcstatus
-from meshproxy.http.bodies import LARGE_BODY
+from meshproxy.http.bodies import STREAMED_BODY
 from meshproxy.http.carried import Carried
 from meshproxy.http.fields import Shape, Values, size_of_fields
 from meshproxy.http.knownheads import KnownResponse
@@ -69,7 +69,7 @@ class ResponseReader:
     _has_length: bool
     _chunked: bool
     _has_date: bool
-    _read: tuple[Shape, Values]
+    _read: tuple[int, int, Shape, Values]
 
     # Heads that are known
 
@@ -91,9 +91,10 @@ class ResponseReader:
         alone = head.startswith(b"HTTP/1.1 ") and not self._interim and not self._surplus
         framed = self._keep_alive and self._has_length and not self._chunked
         bodiless = exchange.method == b"HEAD" or exchange.status in _WITHOUT_BODY
-        if alone and framed and not bodiless and not exchange.special:
-            known = KnownResponse(exchange.status, exchange.bytes_sent, *self._read, self._has_date)
-            self._gateway.known_responses.remember(head, known)
+        _, _, shape, _ = self._read
+        asks_for_retry = any(meaning in (_GRPC_STATUS, _RATE_LIMITED) for _, meaning in shape.special)
+        if alone and framed and not bodiless and not asks_for_retry and not exchange.special:
+            self._gateway.known_responses.remember(head, KnownResponse(*self._read, self._has_date))
 
     def _added(self, exchange: Carried, has_date: bool) -> list[bytes]:
         """The lines behind the endpoint's own, apart from those about framing."""
@@ -168,7 +169,7 @@ class ResponseReader:
         if self._chunked and (has_connection or not keep_alive) and parser.get_http_version() != "1.1":
             raise Unwanted("a transfer coding in HTTP/1.0")
         kept = shape.pick(values)
-        self._read = (shape, kept)
+        self._read = (status, length, shape, kept)
         is_head = exchange.method == b"HEAD"
         bodiless = is_head or status in (204, 304)
         exchange.status = status
@@ -204,7 +205,7 @@ class ResponseReader:
             self._out.append(edited_head(first, fields, added, self._gateway.dates.at(time.time())))
         else:
             self._out.append(shape.template % (first, *kept, b"".join(added), service))
-        if self._has_length and not bodiless and length >= LARGE_BODY:
+        if self._has_length and not bodiless and length >= STREAMED_BODY:
             self._body_left = length
         if is_head:
             # llhttp cannot know and would wait for a body. A new parser takes over for the next response.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from meshproxy.http.upgrading import Upgrade
 
 FLUSH_SECONDS = 30.0
-"""How long a client that is to get its last bytes may take none of them."""
+"""How long a client may take nothing of its last answer, or of one that its next request waits behind."""
 
 
 class Standing:
@@ -63,7 +63,7 @@ class Standing:
         limits, reader, current = self.gateway.limits, self._reader, self._current
         if (self._waiting and current is None) or (current is not None and not current.started):
             # Answers before it are not taken, so it could be told of no error either.
-            return unsent(self.transport), limits.stream_idle_timeout, self.transport.abortConnection
+            return unsent(self.transport), limits.stream_idle_timeout or FLUSH_SECONDS, self.transport.abortConnection
         if current is not None:
             moved = (current.started_at, current.bytes_received, current.bytes_sent, current.response_begun)
             return (*moved, unsent(self.transport)), limits.stream_idle_timeout, current.stood_still

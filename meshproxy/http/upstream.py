@@ -26,7 +26,7 @@ from meshproxy.http.carried import Carried
 from meshproxy.http.fields import collector
 from meshproxy.http.responsereader import ResponseReader, Retried, Unwanted
 from meshproxy.limits import DEFAULT_BUFFER
-from meshproxy.net.transports import address_text
+from meshproxy.net.transports import address_text, unsent
 
 if TYPE_CHECKING:
     from meshproxy.http.gateway import Gateway
@@ -89,7 +89,7 @@ class Upstream(ResponseReader, Protocol):
             self._stream(exchange, data)
             return
         if self._in_head:
-            if not self._head_size and not exchange.special:
+            if not self._head_size and not exchange.special and exchange.method != b"HEAD":
                 end = data.find(b"\r\n\r\n") + 4
                 head = data[:end]
                 known = self._gateway.known_responses.find(head)
@@ -258,6 +258,8 @@ class Upstream(ResponseReader, Protocol):
         pool = self._pool
         self._carried += 1
         reusable = self._keep_alive and exchange.request_complete and not self._surplus and self._parser is not None
+        if exchange.request_done_at and unsent(self.transport):
+            reusable = False  # an early answer; the next request would wait behind the rest of the body
         self._detach(exchange)
         if not exchange.request_complete:
             self._parser = None
@@ -280,6 +282,7 @@ class Upstream(ResponseReader, Protocol):
             exchange.cut(b"upstream_reset_after_response_started{protocol_error}", b"UPE")
         else:
             exchange.response_begun = exchange.chunked_response = False
+            exchange.bytes_sent, exchange.service_ms = 0, None
             exchange.upstream_spoke_garbage()
 
     def _abandon(self, exchange: Carried) -> None:

@@ -75,8 +75,8 @@ class _Lean:
 
     def limit_buffers(self, size: int) -> None:
         """Read no more than ``size`` bytes at once, and pause a producer when more of its bytes wait to be sent."""
-        self.bufferSize = min(self.bufferSize, size)
-        self._largest_read = size
+        self.bufferSize = min(type(self).bufferSize, size)
+        self._largest_read = min(_LARGE_READ, size)
         self._first_read = self._read_size = min(_SMALL_READ, size)
 
     def write(self, data: bytes | memoryview) -> None:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.http.bodies import LARGE_BODY
+from meshproxy.http.bodies import STREAMED_BODY
 from tests.fakes import Wire
 
-SIZE = LARGE_BODY + 1000
+SIZE = STREAMED_BODY + 1000
 BODY = bytes(number % 251 for number in range(SIZE))
 POST = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % SIZE
 GET = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -61,6 +61,21 @@ class UploadTests(SynchronousTestCase):
         client.close()
         self.assertTrue(endpoint.transport.aborted)
         self.assertEqual(wire.log.exchanges[0].flags, b"DC")
+
+    def test_no_endpoint(self) -> None:
+        """A client whose body could not be sent anywhere is read on, for its connection stays."""
+        wire = Wire()
+        client = wire.client()
+        client.send(POST + BODY[:1000])
+        client.send(BODY[1000:])
+        self.assertTrue(client.paused)
+        while wire.attempts:
+            wire.refuse()
+            wire.reactor.advance(1)
+        self.assertIn(b"503", client.take())
+        self.assertFalse(client.paused)
+        client.send(GET)
+        self.assertEqual(len(wire.attempts), 1)
 
     def test_early_answer(self) -> None:
         """An answer before the end of the body is passed on, and ends both connections."""

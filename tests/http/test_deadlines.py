@@ -46,6 +46,38 @@ class DeadlineTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.expired, [(1.5, "b"), (1.5, "a")])
 
+    def test_armed_by_who_is_told(self) -> None:
+        """Who is told and arms another one delays nobody that was in the line before."""
+
+        def told(item: str) -> None:
+            self.expired.append((self.clock.seconds(), item))
+            if item == "a":
+                line.arm("c")
+
+        line: Deadline[str] = Deadline(self.clock, 1.0, told)
+        line.arm("a")
+        self.clock.advance(0.25)
+        line.arm("b")
+        for _ in range(16):
+            self.clock.advance(0.125)
+        self.assertEqual(self.expired, [(1.0, "a"), (1.25, "b"), (2.0, "c")])
+
+    def test_one_fails(self) -> None:
+        """When telling one fails, the others are told all the same, and one that was disarmed by it is not."""
+
+        def told(item: str) -> None:
+            self.expired.append((self.clock.seconds(), item))
+            if item == "a":
+                line.disarm("b")
+                raise ZeroDivisionError
+
+        line: Deadline[str] = Deadline(self.clock, 1.0, told)
+        for item in "abc":
+            line.arm(item)
+        self.assertRaises(ZeroDivisionError, self.clock.advance, 1)
+        self.clock.advance(0)
+        self.assertEqual(self.expired, [(1.0, "a"), (1.0, "c")])
+
     def test_stopped(self) -> None:
         """After a stop nobody is told and no timer is left, until somebody is armed again."""
         self.line.arm("a")

@@ -208,6 +208,19 @@ class ResponseTests(SynchronousTestCase):
         self.assertTrue(got.endswith(b"\r\n\r\n"))
         self.assertIn(b"content-length: 2\r\n", got)
 
+    def test_head_request_with_a_body(self) -> None:
+        """Nor does an endpoint that sends one anyway: it is not passed on, and costs the endpoint its connection."""
+        self.endpoint.send(OK + b"ab")
+        got = self.again(OK + b"ab", b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertTrue(got.endswith(b"\r\n\r\n"))
+        self.assertTrue(self.endpoint.closing)
+
+    def test_what_asks_for_a_retry(self) -> None:
+        """Whether a response is thrown away for another try is asked each time."""
+        for field in (b"grpc-status: 14", b"x-envoy-ratelimited: true"):
+            self.again(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n\r\n" % field)
+            self.assertEqual(len(self.wire.gateway.known_responses._younger), 0)
+
     def test_interim(self) -> None:
         """The head of an interim response is not taken for that of the response behind it."""
         interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
