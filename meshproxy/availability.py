@@ -18,6 +18,7 @@ from zope.interface import implementer
 from meshproxy.hashing import vary
 from meshproxy.interfaces import (
     IContinues,
+    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
@@ -155,7 +156,7 @@ def _effective_weight(every: Group, usable: Group) -> float:
     return every.weight * min(1.0, OVERPROVISIONING / 100 * (len(usable.endpoints) / len(every.endpoints)))
 
 
-@implementer(ILoadBalancer, IContinues, ILocatesHash)
+@implementer(ILoadBalancer, IContinues, IHasTable, ILocatesHash)
 class Priorities:
     """Chooses a priority by its load, then an endpoint of it.
 
@@ -210,6 +211,22 @@ class Priorities:
         priority, _ = self._loads.choose(hash)
         locates = ILocatesHash(self.balancers[priority], None)
         return {"priority": priority, **({} if locates is None else locates.locate(hash))}
+
+    @property
+    def table_bytes(self) -> int:
+        """See ``IHasTable``: those of all priorities."""
+        return sum(table.table_bytes for table in self._tables())
+
+    def build_table(self) -> None:
+        """See ``IHasTable``."""
+        for table in self._tables():
+            table.build_table()
+
+    def _tables(self) -> Iterator[IHasTable]:
+        for balancer in dict.fromkeys([*self.balancers, *self._degraded]):
+            table = IHasTable(balancer, None)
+            if table is not None:
+                yield table
 
     def continue_from(self, previous: ILoadBalancer) -> None:
         """See ``IContinues``: each priority goes on from the same one of before."""

@@ -200,6 +200,19 @@ class IContinues(Interface):
         """Take over the phase of the balancer that this one replaces, if it is of the same kind."""
 
 
+class IHasTable(Interface):
+    """A load balancer with a table that takes long to build, and is built when it is needed.
+
+    Whoever serves by it has the table built before, where nobody waits for it; for whoever only asks whether a
+    configuration is right, it is not built at all.
+    """
+
+    table_bytes: int = Attribute("How much memory the table takes, roughly; it may not be there yet.")
+
+    def build_table() -> None:
+        """Build the table if it is not there yet. May be called in any thread, even while requests pick."""
+
+
 class ILocatesHash(Interface):
     """A load balancer with a table, who can say where in it a hash falls."""
 

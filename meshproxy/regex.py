@@ -94,9 +94,18 @@ def _full_match(pattern: str) -> FullMatch:
     return lambda text: not match(both_ends, text, 0, len(text))[0][0]
 
 
-def _compile(pattern: str, never_capture: bool) -> Any:
+def _options(never_capture: bool) -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False
     options.never_capture = never_capture
-    return re2.compile(pattern.encode("utf-8"), options)
+    return options
+
+
+_OPTIONS = {never_capture: _options(never_capture) for never_capture in (False, True)}
+# The public function keeps what it has compiled and for that looks at each option, which takes longer than compiling.
+_make: Callable[[bytes, Any], Any] = getattr(re2, "_Regexp", re2.compile)
+
+
+def _compile(pattern: str, never_capture: bool) -> Any:
+    return _make(pattern.encode("utf-8"), _OPTIONS[never_capture])

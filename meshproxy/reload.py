@@ -28,10 +28,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from meshproxy import garbage
+from meshproxy.config import Loader
 from meshproxy.config.diagnostics import render
 from meshproxy.config.sources import SUFFIXES, Sources
 from meshproxy.errors import ConfigError, Diagnostic
 from meshproxy.model import Snapshot
+from meshproxy.selection import build_tables
 
 POLL_SECONDS = 1.0
 _RECENT_SECONDS = 2.0
@@ -39,6 +42,14 @@ _RECENT_SECONDS = 2.0
 _log = Logger()
 # ``deferToThread``, or what stands for it in a test.
 RunInThread = Callable[..., Deferred[Any]]
+
+
+def load_to_serve(loader: Loader, sources: Sources, previous: Snapshot | None) -> Snapshot:
+    """A snapshot that can be served by: the tables of its balancers are built, and the collector ignores all of it."""
+    with garbage.held():
+        snapshot = loader.load(sources, previous)
+        build_tables(cluster.balancer for cluster in snapshot.clusters.values())
+    return snapshot
 
 
 class Result(Enum):

@@ -6,18 +6,35 @@ hash policies, weighted clusters and host selection on retries, as Istio configu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import ParamSpec, cast
 
 from meshproxy.availability import Priorities
 from meshproxy.hashing import mix
-from meshproxy.interfaces import IHashKey, ILoadBalancer, IObservesLoad, IRequest
+from meshproxy.interfaces import IHashKey, IHasTable, ILoadBalancer, IObservesLoad, IRequest
 from meshproxy.model import Endpoint
 from meshproxy.priority import TRIES_PER_PRIORITY
 from meshproxy.routes import WeightedDestination
 
+_P = ParamSpec("_P")
+
 # A retry that avoids hosts asks the balancer for attempts 0 to this one.
 MOST_ATTEMPTS = 5
+
+
+def build_tables(balancers: Iterable[ILoadBalancer]) -> None:
+    """Have balancers build their tables, so that no request waits for one. It may take long."""
+    for balancer in balancers:
+        table = IHasTable(balancer, None)
+        if table is not None:
+            table.build_table()
+
+
+def ready(build: Callable[_P, ILoadBalancer], *args: _P.args, **kwargs: _P.kwargs) -> ILoadBalancer:
+    """The balancer that ``build`` makes, with its table."""
+    balancer = build(*args, **kwargs)
+    build_tables([balancer])
+    return balancer
 
 
 def choose_destination(destinations: Sequence[WeightedDestination], random64: int) -> WeightedDestination:

@@ -213,6 +213,7 @@ def makeService(options: Options) -> IService:
     from meshproxy.net.inherited import environment_at_start, take_inherited
     from meshproxy.net.sockets import Sockets
     from meshproxy.reaping import Reaper
+    from meshproxy.reload import load_to_serve
     from meshproxy.service import MeshService
     from meshproxy.serving import Settings
     from meshproxy.systemd import Watchdog, notify_supervisor
@@ -247,8 +248,7 @@ def makeService(options: Options) -> IService:
         return demo if options["demo"] else config.read(paths)
 
     def load(sources: Sources, previous: Snapshot | None) -> Snapshot:
-        with garbage.held():
-            return loader.load(sources, previous)
+        return load_to_serve(loader, sources, previous)
 
     try:
         sources = read()

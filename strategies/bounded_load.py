@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from meshproxy.interfaces import (
     IDescribes,
+    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
@@ -67,7 +68,7 @@ class _Inner(Protocol):
     def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> ILoadBalancer: ...
 
 
-@implementer(ILoadBalancer, IObservesLoad, IDescribes, ILocatesHash)
+@implementer(ILoadBalancer, IObservesLoad, IDescribes, IHasTable, ILocatesHash)
 class BoundedLoad:
     """``inner`` chooses by hash among ``hosts``; ``factor`` is in percent, above 100 to leave room for imbalance."""
 
@@ -106,6 +107,18 @@ class BoundedLoad:
 
     def _load(self, host: Endpoint, slots: int, active: Callable[[Endpoint], int]) -> float:
         return active(host) / max(ceil(slots * self._share_of[host]), 1)
+
+    @property
+    def table_bytes(self) -> int:
+        """See ``IHasTable``."""
+        table = IHasTable(self._inner, None)
+        return 0 if table is None else table.table_bytes
+
+    def build_table(self) -> None:
+        """See ``IHasTable``."""
+        table = IHasTable(self._inner, None)
+        if table is not None:
+            table.build_table()
 
     def candidates(self, hash: int) -> Iterator[Endpoint]:
         """See ``ILoadBalancer``: the inner one's choice, then the others in the order in which they are looked at."""

@@ -69,8 +69,10 @@ def rotation(
     endpoints: Sequence[Endpoint], seed: int, factor: Callable[[Endpoint], float] | None = None
 ) -> Rotation | None:
     """The rotation of endpoints by their weights times ``factor``; None where all have the same and none is lowered."""
-    factors = [1.0 if factor is None else factor(endpoint) for endpoint in endpoints]
     weights = [endpoint.weight for endpoint in endpoints]
-    if len(endpoints) < 2 or (len(set(weights)) == 1 and min(factors) == 1.0):
+    factors = [1.0] if factor is None else [factor(endpoint) for endpoint in endpoints]
+    if len(endpoints) < 2 or (weights.count(weights[0]) == len(weights) and min(factors) == 1.0):
         return None
+    if factor is None:
+        return Rotation([weight * 1.0 for weight in weights], seed)
     return Rotation([weight * share for weight, share in zip(weights, factors, strict=True)], seed)

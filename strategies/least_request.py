@@ -42,7 +42,7 @@ class LeastRequest:
     uses_hash = False
 
     def __init__(self, endpoints: Sequence[Endpoint], seed: int, factor: Factor | None = None) -> None:
-        self._endpoints = list(endpoints)
+        self._endpoints = tuple(endpoints)
         self._count = len(self._endpoints)
         self._factor = factor
         self._rotation = rotation(self._endpoints, seed, factor)

@@ -7,6 +7,8 @@ the result; the scheme is Google's (Eisenbud et al., NSDI 2016).
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import isqrt
 
@@ -18,6 +20,7 @@ from meshproxy.interfaces import (
     IBoundsLoad,
     IConfig,
     IDescribes,
+    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
@@ -87,31 +90,47 @@ def _turn_to_reach(target: float, share: float) -> int:
     return turn
 
 
-@implementer(ILoadBalancer, IDescribes, ILocatesHash)
+@implementer(ILoadBalancer, IDescribes, IHasTable, ILocatesHash)
 class Maglev:
     """A load balancer on a Maglev table."""
 
-    __slots__ = ("_endpoints", "_facts", "_size", "_table")
+    __slots__ = ("_endpoints", "_hosts", "_owners", "_size")
     uses_hash = True
 
     def __init__(self, hosts: Sequence[tuple[Endpoint, float]], size: int) -> None:
-        owners = build_table([(endpoint.identity, share) for endpoint, share in hosts], size)
+        self._hosts = hosts
         self._endpoints = [endpoint for endpoint, _ in hosts]
-        counts = [0] * len(hosts)
-        for owner in owners:
-            counts[owner] += 1
-        table: list[Endpoint | None] = [self._endpoints[owner] for owner in owners]
-        self._table = table or [None]
-        self._size = len(self._table)
-        self._facts = {
-            "table_size": size,
-            "min_entries_per_host": min(counts, default=0),
-            "max_entries_per_host": max(counts, default=0),
-        }
+        self._size = size if hosts else 0
+        self._owners: Sequence[int] = ()
+
+    @property
+    def table_bytes(self) -> int:
+        """See ``IHasTable``."""
+        return self._size * self._width
+
+    @property
+    def _width(self) -> int:
+        """How many bytes it takes to name an endpoint."""
+        return next(width for width in (1, 2, 4) if len(self._hosts) <= 256**width)
+
+    def build_table(self) -> None:
+        """See ``IHasTable``."""
+        if not self._owners:
+            self._built()
+
+    def _built(self) -> Sequence[int]:
+        """The owners of all slots, as indexes of endpoints; they are built now."""
+        owners = build_table([(endpoint.identity, share) for endpoint, share in self._hosts], self._size)
+        width = self._width
+        self._owners = bytes(owners) if width == 1 else array("H" if width == 2 else "I", owners)
+        return self._owners
 
     def pick(self, hash: int, attempt: int) -> Endpoint | None:
         """See ``ILoadBalancer``. The first further attempt inverts the hash, later ones count down from there."""
-        return self._table[(hash ^ (MASK + 1 - attempt) if attempt else hash) % self._size]
+        owners = self._owners or self._built()
+        if not owners:
+            return None
+        return self._endpoints[owners[(hash ^ (MASK + 1 - attempt) if attempt else hash) % self._size]]
 
     def candidates(self, hash: int) -> Iterator[Endpoint]:
         """See ``ILoadBalancer``. Endpoints without a slot in a small table come last."""
@@ -121,11 +140,17 @@ class Maglev:
 
     def locate(self, hash: int) -> Mapping[str, object]:
         """See ``ILocatesHash``: the slot, from 0, of how many."""
-        return {"slot": hash % self._size, "of": self._size}
+        return {"slot": hash % self._size, "of": self._size} if self._size else {}
 
     def describe(self) -> Mapping[str, object]:
         """See ``IDescribes``: the size of the table, and the fewest and most slots of an endpoint."""
-        return dict(self._facts)
+        counts = Counter(self._owners or self._built())
+        found = [counts[number] for number in range(len(self._hosts))]
+        return {
+            "table_size": self._size,
+            "min_entries_per_host": min(found, default=0),
+            "max_entries_per_host": max(found, default=0),
+        }
 
 
 @implementer(ILoadBalancerBuilder, IWeighsLocalities, IBoundsLoad)

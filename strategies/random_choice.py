@@ -24,7 +24,7 @@ class RandomChoice:
     uses_hash = False
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._endpoints = list(endpoints)
+        self._endpoints = tuple(endpoints)
 
     def pick(self, hash: int, attempt: int) -> Endpoint | None:
         """See ``ILoadBalancer``. Attempts are independent of each other."""

@@ -37,7 +37,7 @@ class RoundRobin:
     uses_hash = False
 
     def __init__(self, endpoints: Sequence[Endpoint], seed: int, factor: Factor | None = None) -> None:
-        self._endpoints = list(endpoints)
+        self._endpoints = tuple(endpoints)
         self._factor = factor
         self._start(seed, seed)
 

@@ -28,7 +28,7 @@ from meshproxy import config, garbage
 from meshproxy.config.sources import Source, Sources
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
-from meshproxy.reload import Result
+from meshproxy.reload import Result, load_to_serve
 from meshproxy.service import MeshService, Settings
 
 ROUNDS = 5
@@ -173,8 +173,7 @@ class Bench:
         loader = config.Loader(Registry.discover(), ProxyIdentity())
 
         def load(sources: Sources, previous: Snapshot | None) -> Snapshot:
-            with garbage.held():
-                return loader.load(sources, previous)
+            return load_to_serve(loader, sources, previous)
 
         def read() -> Sources:
             return config.read([self.file])

@@ -1,33 +1,79 @@
-"""Balancers of the clusters of one load: those that may be shared are built once for equal endpoints."""
+"""The load balancers of a load: each made once, and together no larger than a machine can hold.
+
+Clusters of equal endpoints and settings share a balancer that depends on nothing else, so that a large table is there
+once. Tables are not built here, but counted: a small file can ask for very much.
+"""
 
 from __future__ import annotations
 
 from zope.interface import Interface
 
 from meshproxy.config.balancing import Balancing, Strategies
-from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
+from meshproxy.config.findings import Findings
+from meshproxy.interfaces import IContinues, IHasTable, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
 from meshproxy.model import Endpoint
+
+MOST_TABLE_BYTES = 256 * 2**20
+"""For all rings and tables together: two rings of the largest size, or thousands of usual ones."""
+
+_Endpoints = tuple[Endpoint, ...]
 
 
 class Balancers:
-    """Builds by ``strategies``. A large table is built once for all clusters of equal endpoints."""
+    """Makes the balancers of one load; says so when their tables come to more than ``MOST_TABLE_BYTES``."""
 
-    def __init__(self, strategies: Strategies) -> None:
+    def __init__(self, strategies: Strategies, findings: Findings) -> None:
         self._strategies = strategies
-        self._tables: dict[tuple[Endpoint, ...], list[tuple[object, ILoadBalancer]]] = {}
+        self._findings = findings
+        self._shared: dict[_Endpoints, dict[ILoadBalancerBuilder, ILoadBalancer]] = {}
+        # The same by identity, for it takes long to compare many endpoints.
+        self._seen: dict[int, tuple[_Endpoints, dict[ILoadBalancerBuilder, ILoadBalancer]]] = {}
+        self._bytes = 0
 
     def balancer(
-        self, balancing: Balancing, builder: ILoadBalancerBuilder, endpoints: tuple[Endpoint, ...]
+        self,
+        endpoints: _Endpoints,
+        balancing: Balancing,
+        builder: ILoadBalancerBuilder,
+        previous: ILoadBalancer | None,
     ) -> ILoadBalancer | None:
-        """The balancer of a cluster, None if building it failed. ``builder`` is made from that of ``balancing``."""
-        tables = self._tables.setdefault(endpoints, [])
-        for known, table in tables:
-            if equal(known, builder):
-                return table
-        balancer = self._strategies.build(balancing, builder, endpoints)
-        if balancer is not None and _may_be_shared(balancer):
-            tables.append((builder, balancer))
-        return balancer
+        """The balancer for endpoints; ``previous`` is one that was built of the same. None if building it failed."""
+        shared = self._shared_of(endpoints)
+        try:
+            known, comparable = shared.get(builder), True
+        except Exception:  # noqa: BLE001 - a plugin may fail in any way; what cannot be compared is built anew
+            known, comparable = None, False
+        if previous is None and known is not None:
+            return known
+        made = previous or self._strategies.build(balancing, builder, endpoints)
+        if made is not None and known is None:
+            if comparable and _may_be_shared(made):
+                shared[builder] = made
+            self._count(made, balancing)
+        return made
+
+    def _shared_of(self, endpoints: _Endpoints) -> dict[ILoadBalancerBuilder, ILoadBalancer]:
+        if id(endpoints) not in self._seen:
+            self._seen[id(endpoints)] = (endpoints, self._shared.setdefault(endpoints, {}))
+        return self._seen[id(endpoints)][1]
+
+    def count(self, targets: _Endpoints, balancing: Balancing, builder: ILoadBalancerBuilder) -> None:
+        """Count the table of a cluster whose endpoints come at run time as if they were its targets."""
+        self.balancer(targets, balancing, builder, None)
+
+    def _count(self, made: ILoadBalancer, balancing: Balancing) -> None:
+        table = IHasTable(made, None)
+        if table is None or self._bytes > MOST_TABLE_BYTES:
+            return
+        size = table.table_bytes
+        self._bytes += size
+        if self._bytes > MOST_TABLE_BYTES:
+            most = MOST_TABLE_BYTES // 2**20
+            message = (
+                f"tables of {balancing.name} and the like come to more than {most} MiB, with {size // 2**20} MiB for"
+            )
+            hint = "a smaller minimumRingSize or tableSize takes less"
+            self._findings.error(balancing.location, f"{message} this one", hint)
 
 
 def equal(builder: object, other: object) -> bool:

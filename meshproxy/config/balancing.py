@@ -70,6 +70,7 @@ class Strategies:
     def __init__(self, registry: Registry, findings: Findings) -> None:
         self._registry = registry
         self._findings = findings
+        self._verified: set[tuple[type[Interface], type]] = set()
         self.hash_keys = [name for name in registry.hash_keys if name in _HASH_KEYS or "/" in name]
         self.hash_balancers = [name for name in registry.load_balancers if name in _HASH_BALANCERS or "/" in name]
         self.simple = [name for name in registry.load_balancers if name in _SIMPLE or "/" in name]
@@ -137,8 +138,12 @@ class Strategies:
         self._findings.error(location, f"no plugin provides the strategy {name}", self.problems)
 
     def _provides(self, interface: type[Interface], thing: object, name: str, location: Location | None) -> bool:
+        kind = (interface, type(thing))
+        if kind in self._verified:
+            return True
         try:
             verifyObject(interface, thing, tentative=True)
+            self._verified.add(kind)
         except Invalid as error:
             reason = " ".join(str(error).split())
             self._findings.error(location, f"strategy {name} made something that is no {interface.__name__}: {reason}")

@@ -35,7 +35,7 @@ def usable_endpoints(
         return endpoints
     if subset is None or not subset.labels:
         return endpoints
-    chosen = of_subset(endpoints, subset)
+    chosen = service.labelled(port, findings).with_labels(subset.labels)
     if not chosen and not _ENDPOINT_KINDS & set(broken):
         labels = ", ".join(f"{key}={value}" for key, value in sorted(subset.labels.items()))
         message = f"no endpoint of {service.host} has the labels {labels} of subset {subset.name}: {destination.loss}"

@@ -32,6 +32,7 @@ from meshproxy.config.secrets import Secrets
 from meshproxy.config.service_entry import Resolution
 from meshproxy.config.services import Service, Services
 from meshproxy.config.syntax import canonical_ip
+from meshproxy.errors import ConfigError
 from meshproxy.interfaces import ILoadBalancerBuilder
 from meshproxy.localities import arranged
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity, taking
@@ -83,6 +84,10 @@ class _Wanted:
     health_check: HealthCheck | None
 
 
+MOST_ENDPOINTS = 500_000
+"""For all clusters together. Each of them keeps what it knows of each of its endpoints."""
+
+
 class Clusters:
     """The clusters of a snapshot while it is compiled.
 
@@ -117,9 +122,10 @@ class Clusters:
         self._proxy = proxy
         self._previous = previous
         self._owners: dict[str, Service] = {}
-        self._balancers = Balancers(strategies)
+        self._balancers = Balancers(strategies, findings)
         # Nearly all destinations ask for what another one has asked for before.
         self._found: dict[tuple[object, ...], Resolved] = {}
+        self._left = MOST_ENDPOINTS
 
     def resolve(self, destination: Destination, namespace: str, gateway_port: int) -> Resolved:
         """The cluster and hash key for a destination of a virtual service in ``namespace``."""
@@ -221,10 +227,14 @@ class Clusters:
             self._findings.warning(service.ports[port].location, message, "as Istio does without trafficPolicy.tls")
         endpoints = usable_endpoints(destination, service, port, subset, self._broken, self._findings)
         leaving = () if blocks.persistence is None else of_subset(service.leaving(port, self._findings), subset)
-        endpoints = (*endpoints, *leaving)
+        endpoints = (*endpoints, *leaving) if leaving else endpoints
         if blocks.consistent_hash is not None:
             spread = service.resolution is Resolution.DNS
             endpoints = blocks.consistent_hash.identified(endpoints, service.host, spread, self._findings)
+        self._left -= len(endpoints)
+        if self._left < 0:
+            message = f"there would be more than {MOST_ENDPOINTS:,} endpoints, counted for each port and subset anew"
+            raise ConfigError.at(destination.location, message)
         if not endpoints and service.resolution.by_name:
             return  # Istio makes no cluster of names without a name
         policy = Policy() if rule is None else rule.effective(port, subset)
@@ -297,17 +307,16 @@ class Clusters:
             health_check=wanted.health_check,
         )
         old = self._previous.get(name)
-        balancer = None
-        same = old is not None and (old.endpoints, old.draining) == (endpoints, wanted.draining)
-        if old is not None and same and equal(old.builder, builder):
-            balancer = old.balancer
-            if _settings(old) == _settings(made(balancer=balancer)):
-                self.clusters[name] = old
-                return
-        if balancer is None:
-            balancer = self._balancers.balancer(wanted.balancing, builder, taking(endpoints, wanted.draining))
+        if old is not None and (old.endpoints, old.draining) != (endpoints, wanted.draining):
+            old = None
+        before = None if old is None or not equal(old.builder, builder) else old.balancer
+        balancer = self._balancers.balancer(taking(endpoints, wanted.draining), wanted.balancing, builder, before)
+        if targets:
+            self._balancers.count(targets, wanted.balancing, builder)
         if balancer is not None:
-            self.clusters[name] = made(balancer=balancer)
+            cluster = made(balancer=balancer)
+            same = old is not None and before is balancer and _settings(old) == _settings(cluster)
+            self.clusters[name] = old if old is not None and same else cluster
 
 
 def _settings(cluster: Cluster) -> dict[str, Any]:

@@ -6,7 +6,7 @@ route is found in another way than the load balancer of a cluster, which shows w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import define, field
 
@@ -81,37 +81,27 @@ class MergedRule:
         return None
 
 
+_Audience = tuple[frozenset[str], frozenset[tuple[str, str]] | None]
+"""Who sees a rule: its ``exportTo``, and the labels that a proxy has to have."""
+
+
 class _Index:
-    """Merged rules of one namespace by host, for rules that pass a test."""
+    """The rules of one namespace by host, for rules that pass a test."""
 
     def __init__(self, rules: Iterable[DestinationRule]) -> None:
-        self._by_host: dict[str, list[MergedRule]] = {}
+        self._by_host: dict[str, list[DestinationRule]] = {}
         # Those for some proxies first; the order is that of age otherwise.
         for rule in sorted(rules, key=lambda rule: rule.selector is None):
-            self._add(rule)
+            self._by_host.setdefault(rule.host, []).append(rule)
         self._hosts = HostSet(self._by_host)
 
-    def _add(self, rule: DestinationRule) -> None:
-        entries = self._by_host.setdefault(rule.host, [])
-        for entry in entries:
-            if entry.selector != rule.selector:
-                continue
-            if entry.export_to == rule.export_to:
-                entry.add(rule)
-                return
-            if entry.export_to < rule.export_to:
-                entry.add(rule)
-        entry = MergedRule(rule.host, rule.export_to, None, {}, rule.selector)
-        entry.add(rule)
-        entries.append(entry)
-
-    def best(self, host: str) -> list[MergedRule]:
-        """The entries of the most specific host that covers ``host``."""
+    def best(self, host: str) -> Sequence[DestinationRule]:
+        """The rules of the most specific host that covers ``host``."""
         exact = self._by_host.get(host)
         if exact is not None:
             return exact
         pattern = self._hosts.narrowest(host)
-        return [] if pattern is None else self._by_host[pattern]
+        return () if pattern is None else self._by_host[pattern]
 
 
 class Rules:
@@ -131,6 +121,7 @@ class Rules:
             for namespace, owned in by_namespace.items()
         }
         self._known: dict[tuple[str, str], MergedRule | None] = {}
+        self._merged: dict[DestinationRule, MergedRule] = {}
 
     def find(self, host: str, namespace: str) -> MergedRule | None:
         """The rule for a service with this host in this namespace."""
@@ -142,28 +133,50 @@ class Rules:
     def _find(self, host: str, namespace: str) -> MergedRule | None:
         own = self._own.best(host)
         if own:
-            return self._chosen(own)
+            return self._merge(own, self._chosen(own))
         for owner in (namespace, ROOT_NAMESPACE):
             index = self._exported.get(owner)
             # The host is chosen first and its visibility looked at afterwards.
-            best = [] if index is None else index.best(host)
-            seen = [rule for rule in best if is_visible(rule.export_to, self._proxy)]
+            best = () if index is None else index.best(host)
+            seen = [rule for rule in best if self._is_seen(rule)]
             if seen:
-                return seen[-1]
+                return self._merge(seen, _last_audience(seen))
         return None
 
-    def _chosen(self, rules: Iterable[MergedRule]) -> MergedRule | None:
+    def _chosen(self, rules: Sequence[DestinationRule]) -> _Audience | None:
         """The first one that selects this proxy, else the last one for all proxies."""
-        found = None
         for rule in rules:
-            if rule.selector is None:
-                found = rule
-            elif selects(rule.selector, self._labels):
-                return rule
-        return found
+            if rule.selector is not None and selects(rule.selector, self._labels):
+                return _audience(rule)
+        return _last_audience([rule for rule in rules if rule.selector is None])
+
+    def _merge(self, rules: Sequence[DestinationRule], audience: _Audience | None) -> MergedRule | None:
+        """What the rules for an audience come to.
+
+        A rule for more namespaces than these would be added to them too, but then there is an audience behind this one:
+        its own.
+        """
+        first = next((rule for rule in rules if _audience(rule) == audience), None)
+        if first is None:
+            return None
+        if first not in self._merged:
+            merged = self._merged[first] = MergedRule(first.host, first.export_to, None, {}, first.selector)
+            for rule in rules:
+                if _audience(rule) == audience:
+                    merged.add(rule)
+        return self._merged[first]
 
     def _is_seen(self, rule: DestinationRule) -> bool:
         return is_visible(rule.export_to, self._proxy)
+
+
+def _audience(rule: DestinationRule) -> _Audience:
+    return rule.export_to, None if rule.selector is None else frozenset(rule.selector.items())
+
+
+def _last_audience(rules: Iterable[DestinationRule]) -> _Audience | None:
+    """The one that comes up last for the first time."""
+    return next(reversed(dict.fromkeys(map(_audience, rules))), None)
 
 
 def is_private(rule: DestinationRule) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from attrs import define, field, frozen
 
 from meshproxy.config.findings import Findings
+from meshproxy.config.labelled import Labelled
 from meshproxy.config.metadata import Metadata
 from meshproxy.config.names import EVERYWHERE, is_visible
 from meshproxy.config.objects import Objects
@@ -37,6 +38,8 @@ class Service:
     alias: str = ""
     sources: list[EndpointSource] = field(factory=list)
     _endpoints: dict[int, tuple[Endpoint, ...]] = field(factory=dict, init=False)
+    _leaving: dict[int, tuple[Endpoint, ...]] = field(factory=dict, init=False)
+    _labelled: dict[int, Labelled[Endpoint]] = field(factory=dict, init=False)
 
     @property
     def namespace(self) -> str:
@@ -55,9 +58,19 @@ class Service:
 
     def leaving(self, number: int, findings: Findings) -> tuple[Endpoint, ...]:
         """The endpoints of a port that are about to end, but serve what they have begun; none that is in use too."""
-        used = {endpoint.key for endpoint in self.endpoints(number, findings)}
-        found = self._collect(self.ports[number].name, True, findings)
-        return tuple(endpoint for endpoint in found if endpoint.key not in used)
+        known = self._leaving.get(number)
+        if known is None:
+            used = {endpoint.key for endpoint in self.endpoints(number, findings)}
+            found = self._collect(self.ports[number].name, True, findings)
+            known = self._leaving[number] = tuple(endpoint for endpoint in found if endpoint.key not in used)
+        return known
+
+    def labelled(self, number: int, findings: Findings) -> Labelled[Endpoint]:
+        """The endpoints of a port by their labels."""
+        known = self._labelled.get(number)
+        if known is None:
+            known = self._labelled[number] = Labelled(self.endpoints(number, findings), lambda it: it.labels)
+        return known
 
     def _collect(self, port_name: str, leaving: bool, findings: Findings) -> tuple[Endpoint, ...]:
         found: dict[tuple[str, int], Endpoint] = {}

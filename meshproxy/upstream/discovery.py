@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, taking
+from meshproxy.selection import ready
 from meshproxy.upstream.names import Names, Resolver, is_routable
 
 FIRST_ANSWER_SECONDS = 5.0
@@ -172,7 +173,7 @@ class Discovery:
         all_tried = all(map(self._names.is_tried, entry.names))
         endpoints = entry.endpoints(self._names)
         usable = taking(endpoints, entry.cluster.draining)
-        building = maybeDeferred(self._run_in_thread, entry.cluster.builder.build, usable)
+        building = maybeDeferred(self._run_in_thread, ready, entry.cluster.builder.build, usable)
 
         def built(balancer: Any) -> None:
             entry.served = evolve(entry.cluster, endpoints=endpoints, balancer=balancer)

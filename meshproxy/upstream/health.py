@@ -20,6 +20,7 @@ from meshproxy.availability import AvailableBuilder, Health
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.priority import PANIC_THRESHOLD
+from meshproxy.selection import ready
 from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.outliers import Detector, Monitor
 
@@ -201,8 +202,8 @@ class ClusterHealth:
         builder = available_builder(cluster)
         if cluster.warmup is not None:
             builder = builder.warming(cluster.warmup, self._age)
-        run = self._upstreams.run_in_thread if cluster.balancer.uses_hash else maybeDeferred
-        building: Deferred[Any] = maybeDeferred(run, builder.build_for, cluster.endpoints, self.health())
+        run: Any = self._upstreams.run_in_thread if cluster.balancer.uses_hash else maybeDeferred
+        building: Deferred[Any] = maybeDeferred(run, ready, builder.build_for, cluster.endpoints, self.health())
         building.addCallbacks(self._built, self._failed, callbackArgs=(cluster,))
 
     def _built(self, balancer: ILoadBalancer, cluster: Cluster) -> None:

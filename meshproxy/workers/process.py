@@ -33,7 +33,7 @@ from meshproxy.errors import ConfigError
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.net.sockets import ListenerKey
 from meshproxy.registry import Registry
-from meshproxy.reload import RunInThread
+from meshproxy.reload import RunInThread, load_to_serve
 from meshproxy.serving import Serving, Settings
 from meshproxy.signals import Action, Signals
 from meshproxy.upstream.checking import Verdicts
@@ -301,8 +301,7 @@ def main() -> None:
 
     def load(sources: Sources, identity: ProxyIdentity, previous: Snapshot | None) -> Snapshot:
         """By the loader that had the configuration before."""
-        with garbage.held():
-            return loaders.setdefault(identity, config.Loader(registry, identity)).load(sources, previous)
+        return load_to_serve(loaders.setdefault(identity, config.Loader(registry, identity)), sources, previous)
 
     worker = Worker(
         load,

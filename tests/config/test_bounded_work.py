@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.config import delegates, effort, virtual_hosts
+from meshproxy.config import balancers, clusters, delegates, effort, virtual_hosts
 from meshproxy.config import findings as findings_module
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import ConfigError, Severity
@@ -39,6 +39,23 @@ def services(count: int, unit: Callable[[int], str]) -> str:
 def entries(count: int, more: str = "") -> str:
     spec = "hosts: [h%d.test]\nresolution: STATIC\nports: [{number: 80, name: h, protocol: HTTP}]\n" + more
     return many(count, lambda number: istio("ServiceEntry", f"s{number}", spec % number), "")
+
+
+def service_of(count: int, labels: Callable[[int], str]) -> str:
+    found = many(count, lambda it: f"{{address: 10.0.{it >> 8}.{it & 255}, labels: {labels(it)}}}")
+    spec = "hosts: [all.test]\nresolution: STATIC\nports: [{number: 80, name: h, protocol: HTTP}]\n"
+    return istio("ServiceEntry", "all", f"{spec}endpoints: [{found}]")
+
+
+def matches_of_subsets(count: int) -> str:
+    to = "route: [{destination: {host: all.test, subset: s%d}}]"
+    routes = many(count, lambda it: f"{{match: [{{uri: {{exact: /{it}}}}}], {to % it}}}")
+    return istio("VirtualService", "vs", f"hosts: [a.test]\ngateways: [gw]\nhttp: [{routes}]")
+
+
+def sized_subset(number: int) -> str:
+    hashing = f"{{useSourceIp: true, ringHash: {{minimumRingSize: {number + 1}}}}}"
+    return f"{{name: s{number}, trafficPolicy: {{loadBalancer: {{consistentHash: {hashing}}}}}}}"
 
 
 SHAPES: dict[str, Callable[[int], str]] = {
@@ -80,6 +97,53 @@ SHAPES: dict[str, Callable[[int], str]] = {
         + entries(n)
         + many(n, lambda it: istio("DestinationRule", f"r{it}", f"host: '*.t{it}'\nsubsets: [{{name: a}}]"), "")
     ),
+    "rules for one host that others see": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE
+        + many(n, lambda it: istio("DestinationRule", f"r{it}", f"host: app.test\nexportTo: [istio-system, n{it}]"), "")
+    ),
+    "rules for one host and some proxies": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE
+        + many(
+            n,
+            lambda it: istio(
+                "DestinationRule",
+                f"r{it}",
+                f"host: app.test\nworkloadSelector: {{matchLabels: {{a: b{it}}}}}",
+                "istio-system",
+            ),
+            "",
+        )
+    ),
+    "subsets": lambda n: (
+        GATEWAY
+        + service_of(n, lambda it: f"{{a: b, c: d{it % 7}}}")
+        + istio(
+            "DestinationRule", "r", f"host: all.test\nsubsets: [{many(n, '{{name: s{}, labels: {{a: b}}}}'.format)}]"
+        )
+        + matches_of_subsets(n)
+    ),
+    "subsets that nobody uses": lambda n: (
+        GATEWAY
+        + service_of(n, lambda it: f"{{a: b, c: d{it}}}")
+        + istio(
+            "DestinationRule",
+            "r",
+            f"host: all.test\nsubsets: [{many(n, '{{name: s{}, labels: {{a: b, e: f}}}}'.format)}]",
+        )
+        + matches_of_subsets(1)
+    ),
+    "balancers of one service": lambda n: (
+        GATEWAY
+        + service_of(9, lambda it: "{}")
+        + istio("DestinationRule", "r", f"host: all.test\nsubsets: [{many(n, sized_subset)}]")
+        + matches_of_subsets(n)
+    ),
+    "merge keys": lambda n: "a: &a {b: c}\nd:\n" + "  <<: *a\n" * n,
+    "tiny documents": lambda n: "---\n" * n,
     "unknown fields": lambda n: istio("Gateway", "gw", many(n, "servrs{}: 1".format, "\n")),
     "duplicate keys": lambda n: "a: 1\n" * n,
 }
@@ -141,6 +205,24 @@ class BoundTests(SynchronousTestCase):
         text = services(100, lambda _: f"hosts: ['*.test']\ngateways: [gw]\nhttp: [{{{TO_APP}}}]")
         (found,) = errors(gateway + text.replace(GATEWAY, ""))
         self.assertIn("this gateway would have more than 1,000 routes", found)
+
+    def test_endpoints(self) -> None:
+        """Every subset with every endpoint: refused before the state of all of them fills the memory."""
+        self.patch(clusters, "MOST_ENDPOINTS", 1_000)
+        (found,) = errors(SHAPES["subsets"](100))
+        self.assertIn("there would be more than 1,000 endpoints", found)
+
+    def test_tables(self) -> None:
+        """Rings and tables are not built by a load, and not accepted beyond what a machine can hold."""
+        largest = "{consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 8388608}}}"
+        rule = istio("DestinationRule", "r", f"host: app.test\ntrafficPolicy: {{loadBalancer: {largest}}}")
+        self.assertLess(work(GATEWAY + SERVICE + ROUTE + rule), 20_000)
+        self.assertEqual(errors(GATEWAY, SERVICE, ROUTE, rule), [])
+        self.patch(balancers, "MOST_TABLE_BYTES", 50 * 2**20)
+        (found,) = errors(GATEWAY, SERVICE, ROUTE, rule)
+        self.assertIn("tables of ringHash and the like come to more than 50 MiB, with 96 MiB for this one", found)
+        named = SERVICE.replace("STATIC", "DNS").replace("10.0.0.1", "app.example").replace("10.0.0.2", "b.example")
+        self.assertEqual(errors(GATEWAY, named, ROUTE, rule), [found])
 
     def test_delegates(self) -> None:
         """Every block of a root with every block of its delegate."""

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from meshproxy.errors import ConfigError
 from meshproxy.hashing import xxh64
-from meshproxy.interfaces import IDescribes, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.interfaces import IDescribes, IHasTable, ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.strategies import shares
 from meshproxy.strategies.maglev import Maglev, MaglevBuilder, build_table, from_config, is_prime
 from tests.properties import steady
@@ -64,6 +64,16 @@ class MaglevTests(SynchronousTestCase):
         balancer = builder.build(_weighted_hosts([1, 1]))
         verifyObject(ILoadBalancer, balancer)
         verifyObject(IDescribes, balancer)
+        verifyObject(IHasTable, balancer)
+
+    def test_built_when_needed(self) -> None:
+        """The table is built by the first pick, or before it; of many endpoints each slot takes more room."""
+        for count, width in ((1, 1), (256, 1), (257, 2)):
+            early, late = (MaglevBuilder(1009).build(_weighted_hosts([1] * count)) for _ in range(2))
+            self.assertEqual(early.table_bytes, 1009 * width)
+            early.build_table()
+            for slot in range(0, 1009, 50):
+                self.assertEqual(early.pick(slot, 0), late.pick(slot, 0))
 
     def test_no_endpoints(self) -> None:
         """A table without endpoints picks none and has no candidates."""

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from meshproxy.errors import ConfigError
-from meshproxy.interfaces import IDescribes, ILoadBalancer, ILoadBalancerBuilder
-from meshproxy.strategies import shares
+from meshproxy.interfaces import IDescribes, IHasTable, ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.strategies import ring_hash, shares
 from meshproxy.strategies.ring_hash import RingHash, RingHashBuilder, build_ring, from_config
 from tests.properties import steady
 from tests.strategies.scenarios import Host, setting
@@ -87,6 +87,7 @@ class RingHashTests(SynchronousTestCase):
         balancer = builder.build(_equal_hosts(2))
         verifyObject(ILoadBalancer, balancer)
         verifyObject(IDescribes, balancer)
+        verifyObject(IHasTable, balancer)
 
     def test_no_endpoints(self) -> None:
         """A ring without endpoints picks none and has no candidates."""
@@ -133,6 +134,50 @@ class RingHashTests(SynchronousTestCase):
         """A field that ringHash has not is refused."""
         error = self.assertRaises(ConfigError, from_config, setting("field: {minimumRingsize: 10}"))
         self.assertIn("minimumRingSize", error.diagnostics[0].hint)
+
+
+class LargeRingTests(SynchronousTestCase):
+    """Rings whose entries are in arrays, and when rings are built."""
+
+    def test_same_ring(self) -> None:
+        """A large ring has the entries of a small one, those with equal hashes in the order of their hosts."""
+        hosts = [(f"10.0.0.{number}:80", share) for number, share in enumerate([0.5, 0.3, 0.2])]
+        digest = ring_hash._FUNCTIONS["xxhash64"]
+        # Some hashes at the ends of parts, and some that are equal.
+        special = {b"10.0.0.0:80_1": 0, b"10.0.0.1:80_2": 2**64 - 1, b"10.0.0.2:80_3": 2**56, b"10.0.0.0:80_4": 2**56}
+        self.patch(
+            ring_hash, "_FUNCTIONS", {"xxhash64": lambda text: special[text] if text in special else digest(text)}
+        )
+        expected = build_ring(hosts, 5_000)
+        self.patch(ring_hash, "_LARGE", 1_000)
+        found = build_ring(hosts, 5_000)
+        self.assertEqual((found.size, found.counts), (expected.size, expected.counts))
+        self.assertEqual((list(found.hashes), list(found.owners)), (expected.hashes, expected.owners))
+
+    def test_same_picks(self) -> None:
+        """So it makes the same choices."""
+        small, large = RingHashBuilder(5_000).build(_equal_hosts(7)), RingHashBuilder(5_000).build(_equal_hosts(7))
+        small.build_table()
+        self.patch(ring_hash, "_LARGE", 1_000)
+        for number in range(200):
+            key = ring_hash.xxh64(b"%d" % number)
+            self.assertEqual(large.pick(key, number % 3), small.pick(key, number % 3))
+            self.assertEqual(large.locate(key), small.locate(key))
+        self.assertEqual(list(large.candidates(1)), list(small.candidates(1)))
+
+    def test_built_when_needed(self) -> None:
+        """Building takes nothing but a note; the table is built once, by the first pick or before it."""
+        built: list[int] = []
+        original = ring_hash.build_ring
+        self.patch(ring_hash, "build_ring", lambda *args: built.append(1) or original(*args))
+        for use in (lambda it: it.pick(5, 0), lambda it: it.build_table(), lambda it: it.describe()):
+            balancer = RingHashBuilder(64).build(_equal_hosts(3))
+            self.assertGreater(balancer.table_bytes, 64 * 50)
+            self.assertEqual(built, [])
+            use(balancer)
+            balancer.pick(7, 1)
+            self.assertEqual(built, [1])
+            built.clear()
 
 
 class RingPropertyTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from meshproxy.config.destination_rule import DestinationRule, Policy
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
+from meshproxy.config.labelled import Labelled
 from meshproxy.config.names import HostSet, is_visible
 from meshproxy.config.rules import MergedRule, warn_of_lost_parts
 from meshproxy.config.services import Service
@@ -111,17 +112,12 @@ def _warn_of_empty_subsets(applied: _Applied, findings: Findings) -> None:
     unused = [it for it in applied.merged.subsets.values() if it.name not in used and it.labels]
     if not used or not unused:
         return
-    # By each label the sets of labels that have it, so that a subset is compared with few.
-    by_label: dict[tuple[str, str], list[frozenset[tuple[str, str]]]] = {}
     ports = ((service, port) for service in applied.services for port in service.ports)
-    for labels in {frozenset(it.labels) for service, port in ports for it in service.endpoints(port, findings)}:
-        for label in labels:
-            by_label.setdefault(label, []).append(labels)
-    for subset in unused if by_label else ():
-        wanted = frozenset(subset.labels.items())
-        candidates = min((by_label.get(label, ()) for label in wanted), key=len)
-        if not any(wanted <= labels for labels in candidates):
-            text = ", ".join(f"{key}={value}" for key, value in sorted(wanted))
+    found = {it.labels for service, port in ports for it in service.endpoints(port, findings)}
+    labelled = Labelled(list(found), iter)
+    for subset in unused if found else ():
+        if not labelled.has_any(subset.labels):
+            text = ", ".join(f"{key}={value}" for key, value in sorted(subset.labels.items()))
             findings.warning(subset.location, f"no endpoint has the labels {text} of this subset", code="IST0173")
 
 
