@@ -28,6 +28,7 @@ format: $(INSTALLED) ## Format the code and sort its imports
 
 unit: $(INSTALLED) ## Run the suite; TESTS=tests.test_layers runs a part of it
 	@tools/debian_packages chromium chromium-driver || echo "The tests in a browser will be skipped."
+	@tools/debian_packages dnsmasq-base || echo "The tests with a name server will be skipped."
 	$(BIN)/python tools/run_tests.py $(or $(TESTS),tests)
 
 docs: $(INSTALLED) ## Build the documentation into docs/build, with warnings as errors

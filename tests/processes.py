@@ -51,6 +51,11 @@ class Process:
         self.output += data.decode(errors="replace")
         return bool(data)
 
+    def read_now(self) -> None:
+        """Read the output that is there already."""
+        while select.select([self._stdout], [], [], 0)[0] and self._read(time.monotonic()):
+            pass
+
     def wait_for(self, pattern: str) -> re.Match[str]:
         """The first place in all output that matches; waits until there is one."""
         deadline = time.monotonic() + PATIENCE

@@ -1,17 +1,22 @@
 """Asking the DNS as this machine is set up to: ``/etc/hosts`` first, then the servers of ``/etc/resolv.conf``.
 
 Twisted's resolver does the work, in the reactor and not in threads. Two things differ: each query has a connected
-socket of its own, so that a server that is not there is noticed at once and nobody else can answer, and no line is
-logged for each of them.
+socket of its own, also over TCP, so that a server that is not there is noticed at once and nobody else can answer; and
+no line is logged for each of them. Over a TCP connection that is kept, dnsmasq answers with what it knew when that
+connection began.
 """
 
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.protocol import Factory
 from twisted.names import client, dns, hosts
 from twisted.names.common import EMPTY_RESULT
 from twisted.names.error import DNSQueryTimeoutError, DomainError
@@ -64,11 +69,7 @@ class _Conversation:
         self._break()
 
     def _break(self) -> None:
-        waiting = self._protocol.liveMessages
-        while waiting:
-            number, (answer, timeout) = waiting.popitem()
-            timeout.cancel()
-            answer.errback(DNSQueryTimeoutError(number))
+        _give_up(self._protocol)
 
     def fileno(self) -> int:
         """See ``IFileDescriptor``."""
@@ -83,6 +84,28 @@ class _Conversation:
         self._reactor.removeReader(self)
         self._protocol.doStop()
         self._socket.close()
+
+
+class _Connection:
+    """Who a ``dns.DNSProtocol`` tells what happens to its connection."""
+
+    def connectionMade(self, protocol: dns.DNSProtocol) -> None:
+        """Whoever connected goes on."""
+
+    def connectionLost(self, protocol: dns.DNSProtocol) -> None:
+        """What was asked will not be answered."""
+        _give_up(protocol)
+
+    def messageReceived(self, message: dns.Message, protocol: dns.DNSProtocol) -> None:
+        """An answer that nobody asked for."""
+
+
+def _give_up(protocol: dns.DNSMixin) -> None:
+    waiting = protocol.liveMessages
+    while waiting:
+        number, (answer, timeout) = waiting.popitem()
+        timeout.cancel()
+        answer.errback(DNSQueryTimeoutError(number))
 
 
 class _Servers(client.Resolver):
@@ -104,6 +127,27 @@ class _Servers(client.Resolver):
             return Failure(_no_answer(id)) if isinstance(result, Failure) and result.check(OSError) else result
 
         return answer.addBoth(ended)
+
+    def queryTCP(self, queries: list[dns.Query], timeout: float = 10) -> Deferred[dns.Message]:
+        """See ``client.Resolver``."""
+        server: tuple[str, int] | None = self.pickServer()  # type: ignore[no-untyped-call]
+        if server is None:
+            return fail(_no_answer(None))
+        return Deferred.fromCoroutine(self._ask_over_tcp(server, queries, timeout))
+
+    async def _ask_over_tcp(self, server: tuple[str, int], queries: list[dns.Query], timeout: float) -> dns.Message:
+        kind = TCP6ClientEndpoint if ":" in server[0] else TCP4ClientEndpoint
+        factory = Factory.forProtocol(partial(dns.DNSProtocol, _Connection()))
+        factory.noisy = False
+        try:
+            protocol: Any = await kind(self._reactor, *server, timeout).connect(factory)
+        except ConnectError as error:
+            raise _no_answer(None) from error
+        try:
+            message: dns.Message = await protocol.query(queries, timeout)
+            return message
+        finally:
+            protocol.transport.abortConnection()
 
 
 def _no_answer(id: int | None) -> DNSQueryTimeoutError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.protocol import Factory, Protocol
 from twisted.names import dns
 from twisted.names.authority import FileAuthority
 from twisted.names.server import DNSServerFactory
@@ -35,13 +36,31 @@ class Zone(FileAuthority):
         pass
 
 
+class Truncating(DNSServerFactory):
+    """A server whose datagrams have no room for many records."""
+
+    noisy = False
+
+    def sendReply(self, protocol: Any, message: dns.Message, address: Any) -> None:
+        if address is not None and len(message.answers) > 20:
+            message.trunc, message.answers = 1, []
+        super().sendReply(protocol, message, address)  # type: ignore[no-untyped-call]
+
+
+class HangsUp(Protocol):
+    """Closes when something is said."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
 class ServerTestCase(TestCase):
     def setUp(self) -> None:
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
-        factory = DNSServerFactory(authorities=[Zone("")], verbose=0)
-        factory.noisy = False
+        factory = Truncating(authorities=[Zone("")], verbose=0)
         # TCP and UDP on one port: a truncated answer is asked for again over TCP.
         tcp = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.port = tcp.getHost().port
@@ -54,13 +73,7 @@ class ServerTestCase(TestCase):
     def resolver(self, *servers: tuple[str, int]) -> SystemResolver:
         resolver = SystemResolver(self.reactor, str(self.hosts), "/dev/null")
         resolver._servers = _Servers(servers=list(servers) or [("127.0.0.1", self.port)], reactor=self.reactor)
-        self.addCleanup(self._close, resolver)
         return resolver
-
-    def _close(self, resolver: SystemResolver) -> None:
-        assert resolver._servers is not None
-        for connection in resolver._servers.connections:
-            connection.transport.abortConnection()
 
     def look_up(self, name: str, resolver: SystemResolver | None = None) -> Deferred[Answer]:
         return Deferred.fromCoroutine(look_up(resolver or self.resolver(), name, (), lambda address: True))
@@ -104,6 +117,23 @@ class ResolverTests(ServerTestCase):
         """An answer that is too long for a datagram comes whole."""
         found = yield self.look_up("many.test")
         self.assertEqual(len(found.addresses), 400)
+
+    @inlineCallbacks
+    def test_long_answer_that_breaks_off(self) -> Generator[Deferred[Any], Any, None]:
+        """A server that refuses TCP, or hangs up there, gives no answer, and that is known at once."""
+        factory = Truncating(authorities=[Zone("")], verbose=0)
+        tcp = self.reactor.listenTCP(0, Factory.forProtocol(HangsUp), interface="127.0.0.1")
+        port = tcp.getHost().port
+        udp = self.reactor.listenUDP(port, dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
+        self.addCleanup(udp.stopListening)
+        for _ in range(2):
+            try:
+                yield self.look_up("many.test", self.resolver(("127.0.0.1", port)))
+            except NoAddress as error:
+                self.assertEqual(str(error), "no name server answers")
+            else:
+                self.fail("there is an answer")
+            yield tcp.stopListening()
 
     @inlineCallbacks
     def test_cluster(self) -> Generator[Deferred[Any], Any, None]:
