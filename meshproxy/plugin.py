@@ -23,47 +23,62 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from meshproxy.errors import ConfigError
+from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.interfaces import IConfig, IHashKey, IHashKeyFactory, ILoadBalancerBuilder, ILoadBalancerFactory
 
 
+class StrategyNotLoaded(Exception):
+    """A declared function is not there; the text tells why."""
+
+
 @frozen
-class _Declaration:
+class Declaration:
     """``name`` as in the YAML, ``function`` as ``package.module:function``, ``api`` as the strategy was written for."""
 
     name: str
     function: str = field(validator=matches_re(r"[\w.]+:[\w.]+"))
     api: int = 1
 
-    def _load(self, config: IConfig | None) -> Callable[[Any], Any]:
+    def load(self) -> Callable[[Any], Any]:
+        """The declared function; raises ``StrategyNotLoaded``."""
         module, _, attribute = self.function.partition(":")
         try:
             found: Any = import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
-        except (Exception, SystemExit) as error:
-            message = f"the strategy {self.name} ({self.function}) does not load: {type(error).__name__}: {error}"
-            raise ConfigError.at(config.location if config is not None else None, message) from error
+        except PLUGIN_ERRORS as error:
+            why = describe_failure(error)
+            raise StrategyNotLoaded(f"the strategy {self.name} ({self.function}) does not load: {why}") from error
+        if not callable(found):
+            raise StrategyNotLoaded(f"the strategy {self.name} ({self.function}) does not load: that is no function")
         loaded: Callable[[Any], Any] = found
         return loaded
+
+    def _call(self, config: IConfig | None) -> Any:
+        try:
+            function = self.load()
+        except StrategyNotLoaded as error:
+            raise ConfigError.at(config.location if config is not None else None, str(error)) from error
+        return function(config)
 
 
 @implementer(IPlugin, IHashKeyFactory)
 @frozen
-class HashKeyPlugin(_Declaration):
+class HashKeyPlugin(Declaration):
     """Declares a hash key. Its function is called as ``IHashKeyFactory.from_config``."""
 
     def from_config(self, config: IConfig) -> IHashKey | None:
         """See ``IHashKeyFactory``. ``ConfigError`` too when the strategy's module does not load."""
-        key: IHashKey | None = self._load(config)(config)
+        key: IHashKey | None = self._call(config)
         return key
 
 
 @implementer(IPlugin, ILoadBalancerFactory)
 @frozen
-class LoadBalancerPlugin(_Declaration):
+class LoadBalancerPlugin(Declaration):
     """Declares a load balancer. Its function is called as ``ILoadBalancerFactory.from_config``."""
 
     def from_config(self, config: IConfig | None) -> ILoadBalancerBuilder:
         """See ``ILoadBalancerFactory``. ``ConfigError`` too when the strategy's module does not load."""
-        builder: ILoadBalancerBuilder = self._load(config)(config)
+        builder: ILoadBalancerBuilder = self._call(config)
         return builder

@@ -9,17 +9,20 @@ domain are Istio's; whichever plugin file offers such a name provides it.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from traceback import format_exception_only
+from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
+from attrs import frozen
 from twisted.plugin import getCache
 from twisted.python.modules import getModule
 from zope.interface import Invalid
 from zope.interface.verify import verifyObject
 
+from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.interfaces import API_VERSION, IHashKeyFactory, ILoadBalancerFactory
 
 ISTIO_HASH_KEYS = frozenset({"httpHeaderName", "httpCookie", "httpQueryParameterName", "useSourceIp"})
@@ -29,22 +32,39 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _THIRD_PARTY = re.compile(rf"{_LABEL}(?:\.{_LABEL})+/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
-class _Offer(NamedTuple):
-    """A factory and where it comes from. ``kind`` is an interface."""
+@frozen
+class Offer:
+    """A factory and where it comes from.
+
+    ``kind`` is the interface that it provides, ``origin`` the name of the module that offers it.
+    """
 
     kind: Any
     factory: Any
     origin: str
 
+    @property
+    def name(self) -> str:
+        """What selects it in a configuration."""
+        name: str = self.factory.name
+        return name
+
+    @property
+    def file(self) -> str:
+        """The file of the module that offers it; empty where there is none."""
+        return getattr(sys.modules.get(self.origin), "__file__", None) or ""
+
 
 class Registry:
     """The usable strategies, and what is wrong with the others.
 
-    ``hash_keys`` and ``load_balancers`` map names to factories, ``problems`` has plain sentences.
+    ``hash_keys`` and ``load_balancers`` map names to factories, ``offers`` has the same with their origins, sorted by
+    name. ``problems`` has plain sentences.
     """
 
     hash_keys: Mapping[str, IHashKeyFactory]
     load_balancers: Mapping[str, ILoadBalancerFactory]
+    offers: Sequence[Offer]
     problems: Sequence[str]
 
     def __init__(
@@ -53,8 +73,8 @@ class Registry:
         load_balancers: Iterable[ILoadBalancerFactory] = (),
         problems: Iterable[str] = (),
     ) -> None:
-        offers = [_Offer(IHashKeyFactory, factory, type(factory).__module__) for factory in hash_keys]
-        offers += [_Offer(ILoadBalancerFactory, factory, type(factory).__module__) for factory in load_balancers]
+        offers = [Offer(IHashKeyFactory, factory, type(factory).__module__) for factory in hash_keys]
+        offers += [Offer(ILoadBalancerFactory, factory, type(factory).__module__) for factory in load_balancers]
         self._take(offers, problems)
 
     @classmethod
@@ -65,32 +85,38 @@ class Registry:
         self._take(list(_offers(package or import_module("twisted.plugins"), problems)), problems)
         return self
 
-    def _take(self, offers: Sequence[_Offer], problems: Iterable[str]) -> None:
+    def _take(self, offers: Sequence[Offer], problems: Iterable[str]) -> None:
         found = list(problems)
-        by_name: dict[str, list[_Offer]] = {}
+        by_name: dict[str, list[Offer]] = {}
         for offer in offers:
             problem = _problem(offer)
             if problem:
                 found.append(problem)
             else:
-                by_name.setdefault(offer.factory.name, []).append(offer)
+                by_name.setdefault(offer.name, []).append(offer)
         usable = []
         for name, rivals in by_name.items():
             if len(rivals) == 1:
                 usable.append(rivals[0])
             else:
-                origins = " and ".join(sorted(offer.origin for offer in rivals))
+                origins = " and ".join(sorted(_whence(offer) for offer in rivals))
                 found.append(f"The strategy {name} is offered by {origins}, so that none of them is used")
+        self.offers = tuple(sorted(usable, key=lambda offer: offer.name))
         self.hash_keys = _by_name(usable, IHashKeyFactory)
         self.load_balancers = _by_name(usable, ILoadBalancerFactory)
         self.problems = tuple(found)
 
 
-def _by_name(offers: Iterable[_Offer], kind: Any) -> Mapping[str, Any]:
-    return MappingProxyType({offer.factory.name: offer.factory for offer in offers if offer.kind is kind})
+def _by_name(offers: Iterable[Offer], kind: Any) -> Mapping[str, Any]:
+    return MappingProxyType({offer.name: offer.factory for offer in offers if offer.kind is kind})
 
 
-def _offers(package: ModuleType, problems: list[str]) -> Iterator[_Offer]:
+def _whence(offer: Offer) -> str:
+    return f"{offer.origin} ({offer.file})" if offer.file else offer.origin
+
+
+def _offers(package: ModuleType, problems: list[str]) -> Iterator[Offer]:
+    problems += _hidden(package)
     # This is what getPlugins does, which would keep to itself which module a plugin is from and why one is missing.
     cache = getCache(package)
     for module in getModule(package.__name__).iterModules():
@@ -102,51 +128,54 @@ def _offers(package: ModuleType, problems: list[str]) -> Iterator[_Offer]:
             for kind in (IHashKeyFactory, ILoadBalancerFactory):
                 try:
                     factory = kind(plugin, None)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a module does on import
+                except PLUGIN_ERRORS as error:
                     problems.append(_does_not_load(dropin.moduleName, error))
                     continue
                 if factory is not None:
-                    yield _Offer(kind, factory, dropin.moduleName)
+                    yield Offer(kind, factory, dropin.moduleName)
+
+
+def _hidden(package: ModuleType) -> Iterator[str]:
+    """Files that another one of the same name hides, so that nobody ever asks what they offer."""
+    first: dict[str, Path] = {}
+    for folder in dict.fromkeys(Path(entry).resolve() for entry in package.__path__):
+        for file in sorted(folder.glob("*.py")):
+            other = first.setdefault(file.name, file)
+            if other is not file and file.name != "__init__.py":
+                yield f"The plugin file {file} is hidden by {other}: a file needs a name that no other package uses"
 
 
 def _load_problem(module: str) -> str:
     """Why a module that twisted.plugin left out does not load; the reason itself only went to the log."""
     try:
         import_module(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+    except PLUGIN_ERRORS as error:
         return _does_not_load(module, error)
     return f"The plugin module {module} did not load at first, but does now: a restart will find its strategies"
 
 
 def _does_not_load(module: str, error: BaseException) -> str:
-    return f"The plugin module {module} does not load: {_last_line(error)}"
+    return f"The plugin module {module} does not load: {describe_failure(error)}"
 
 
-def _last_line(error: BaseException) -> str:
-    """The last line that a traceback would have."""
-    return " ".join(format_exception_only(error)[-1].split())
-
-
-def _problem(offer: _Offer) -> str:
+def _problem(offer: Offer) -> str:
     """What keeps a factory from being used, empty if nothing does."""
-    kind, factory, origin = offer
+    kind, factory, origin = offer.kind, offer.factory, _whence(offer)
     try:
         verifyObject(kind, factory)
         name, api = factory.name, factory.api
     except Invalid as error:
-        return f"A plugin of {origin} is not a complete {kind.__name__}: {_last_line(error)}"
-    except Exception as error:  # noqa: BLE001 - attributes may be computed
-        return f"A plugin of {origin} cannot be asked for its name: {_last_line(error)}"
+        return f"A plugin of {origin} is not a complete {kind.__name__}: {' '.join(str(error).split())}"
+    except PLUGIN_ERRORS as error:
+        return f"A plugin of {origin} cannot be asked for its name: {describe_failure(error)}"
     if api != API_VERSION:
-        return (
-            f"The strategy {name} of {origin} is for version {api} of the strategy API, this is version {API_VERSION}."
-        )
+        return f"The strategy {name} of {origin} is for version {api} of the strategy API, not for {API_VERSION}"
     if not isinstance(name, str):
         return f"A plugin of {origin} has {name!r} for its name, which is no text"
     reserved = ISTIO_HASH_KEYS if kind is IHashKeyFactory else ISTIO_LOAD_BALANCERS
     if name not in reserved and not _THIRD_PARTY.fullmatch(name):
         better = f"example.com/{_tail(name)}"
-        return f"{origin} calls a strategy {name!r}; the name has to start with a domain, such as {better}"
+        return f"{origin} calls a strategy {name!r}; the name has to begin with a domain, such as {better}"
     return ""
 
 

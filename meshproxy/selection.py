@@ -6,17 +6,19 @@ hash policies, weighted clusters and host selection on retries, as Istio configu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import ParamSpec, cast
 
 from meshproxy.availability import Priorities
-from meshproxy.hashing import mix
+from meshproxy.hashing import BITS, mix
 from meshproxy.interfaces import IHashKey, IHasTable, ILoadBalancer, IObservesLoad, IRequest
 from meshproxy.model import Endpoint
 from meshproxy.priority import TRIES_PER_PRIORITY
 from meshproxy.routes import WeightedDestination
 
 _P = ParamSpec("_P")
+_BREAKS_A_LINE = re.compile(rb"[\0\r\n]").search
 
 # A retry that avoids hosts asks the balancer for attempts 0 to this one.
 MOST_ATTEMPTS = 5
@@ -50,7 +52,8 @@ def choose_destination(destinations: Sequence[WeightedDestination], random64: in
 def evaluate(policy: Sequence[IHashKey], request: IRequest) -> tuple[int | None, Sequence[bytes]]:
     """The combined hash of a request's keys and the ``Set-Cookie`` values that the client has to get.
 
-    None: no key had a hash. A terminal key ends the evaluation once there is a hash, be it from a key before it.
+    None: no key had a hash. A terminal key ends the evaluation once there is a hash, be it from a key before it. Raises
+    whatever a key raises, and ``TypeError`` or ``ValueError`` for what is no hash and for what cannot be a header.
     """
     total = None
     cookies: Sequence[bytes] = ()
@@ -58,10 +61,14 @@ def evaluate(policy: Sequence[IHashKey], request: IRequest) -> tuple[int | None,
         found = key.evaluate(request)
         if found is not None:
             key_hash, cookie = found
+            if key_hash >> BITS:
+                raise ValueError(f"{key!r} made the hash {key_hash}, which is no unsigned 64-bit number")
             total = key_hash if total is None else mix(total, key_hash)
             if cookie is not None:
                 if not isinstance(cookie, bytes):
-                    raise TypeError(f"set_cookie has to be bytes, not {cookie!r}")
+                    raise TypeError(f"{key!r} made the cookie {cookie!r}, which is not bytes")
+                if _BREAKS_A_LINE(cookie):
+                    raise ValueError(f"{key!r} made the cookie {cookie!r}, which would not stay one header line")
                 cookies = [*cookies, cookie]
         if total is not None and key.terminal:
             break

@@ -33,6 +33,7 @@ from meshproxy.net.addresses import reason
 from meshproxy.net.ports import Ports
 from meshproxy.net.sockets import ListenerKey
 from meshproxy.reload import RunInThread
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.discovery import Discovery
 from meshproxy.upstream.names import Resolver
 from meshproxy.upstream.resolver import SystemResolver
@@ -110,10 +111,10 @@ class Serving(MultiService):
         self.ports = Ports(reactor)
         self._resolver = SystemResolver(reactor) if resolver is None else None
         names_from: Any = self._resolver or resolver
-        self.discovery = Discovery(reactor, names_from, run_in_thread, self.gateway.upstreams.replace)
+        builds = self.gateway.upstreams.builds = Builds(run_in_thread)
+        self.discovery = Discovery(reactor, names_from, builds, self.gateway.upstreams.replace)
         self.gateway.upstreams.follow = self.discovery.follow
         self.drains = self.gateway.upstreams.drains
-        self.gateway.upstreams.run_in_thread = run_in_thread
         self._shares = KnownShares()
         self._tables = Tables()
         self._settle = settle

@@ -217,6 +217,7 @@ def makeService(options: Options) -> IService:
     from meshproxy.service import MeshService
     from meshproxy.serving import Settings
     from meshproxy.systemd import Watchdog, notify_supervisor
+    from meshproxy.upstream.building import share_processor
     from meshproxy.workers.link import Link
     from meshproxy.workers.supervisor import Supervisor
 
@@ -265,6 +266,7 @@ def makeService(options: Options) -> IService:
         **{"with_signals": True, "settle": garbage.settle, "notify": notify},
         "sockets": Sockets(mapped, listen_address, options["workers"], inherited=of_listeners),
     }
+    share_processor()
     service: MeshService | Supervisor
     if options["workers"] == 1:
         service = MeshService(reactor, snapshot, settings, **common)

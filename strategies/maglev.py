@@ -10,7 +10,9 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count, islice, repeat
 from math import isqrt
+from typing import cast
 
 from attrs import frozen
 from zope.interface import implementer
@@ -41,41 +43,63 @@ def is_prime(number: int) -> bool:
 
 
 def build_table(hosts: Sequence[tuple[str, float]], size: int = TABLE_SIZE) -> list[int]:
-    """The table for host keys with their shares: for each slot a host's index. Empty without hosts."""
+    """The table for host keys with their shares: for each slot a host's index. Empty without hosts.
+
+    ``size`` is a prime, or 1.
+    """
     if not hosts:
         return []
     order = sorted(range(len(hosts)), key=lambda index: hosts[index][0].encode())
-    share_of = [hosts[index][1] for index in order]
-    most = max(share_of)
     keys = [hosts[index][0].encode() for index in order]
     slots = [xxh64(key) % size for key in keys]
     skips = [xxh64(key, 1) % max(size - 1, 1) + 1 for key in keys]
-    targets = [0.0] * len(order)
-    table = [-1] * size
-    left = size
-    # In each turn hosts act in the order of their keys. Most hosts act again in the next turn, the others are kept by
-    # the turn in which they do, so that the time to build depends on the size alone.
-    following = list(range(len(order)))
+    table: list[int | None] = [None] * size
+    acting = chain.from_iterable(_turns([hosts[index][1] for index in order]))
+    # To find one of the last few free slots takes the more steps the fewer they are. For these it is not walked to:
+    # how many steps away each of them is can be computed, since the size is a prime.
+    last = (isqrt(size) + 1) // 2
+    for host in islice(acting, size - last):
+        slot, skip = slots[host], skips[host]
+        while table[slot] is not None:
+            slot += skip
+            if slot >= size:
+                slot -= size
+        table[slot] = order[host]
+        slots[host] = slot
+    free = {slot for slot, owner in enumerate(table) if owner is None}
+    for host in islice(acting, last):
+        slot, skip = slots[host], skips[host]
+        inverse = pow(skip, -1, size)
+        steps = min([(other - slot) * inverse % size for other in free])
+        slot = (slot + steps * skip) % size
+        free.remove(slot)
+        table[slot] = order[host]
+        slots[host] = slot
+    return cast(list[int], table)
+
+
+def _turns(shares: Sequence[float]) -> Iterator[Sequence[int]]:
+    """For each turn the hosts that act in it, by their index and in its order; without end.
+
+    A host acts in a turn unless ``turn * share < target``, in doubles, and then ``target`` grows by the largest share.
+    """
+    hosts = range(len(shares))
+    most = max(shares)
+    if min(shares) == most:
+        yield from repeat(hosts)  # a target is never ahead: rounding adds up to less than a share in any table
+    targets = [0.0] * len(shares)
+    # Most hosts act again in the next turn. The others are kept by the turn in which they do, so that the time to build
+    # depends on the size alone.
+    following = list(hosts)
     later: dict[int, list[int]] = {}
-    turn = 0
-    while True:
-        turn += 1
+    for turn in count(1):
         acting, following = following, []
         if turn in later:
             acting = sorted(acting + later.pop(turn))
+        yield acting
         for host in acting:
-            slot, skip = slots[host], skips[host]
-            while table[slot] >= 0:
-                slot += skip
-                if slot >= size:
-                    slot -= size
-            table[slot] = order[host]
-            left -= 1
-            if left == 0:
-                return table
-            slots[host] = slot
             target = targets[host] = targets[host] + most
-            share = share_of[host]
+            share = shares[host]
             if (turn + 1) * share >= target:
                 following.append(host)
             else:

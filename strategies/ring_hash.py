@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from attrs import frozen
 from zope.interface import implementer
 
-from meshproxy.hashing import murmur2, xxh64
+from meshproxy.hashing import BITS, murmur2, xxh64
 from meshproxy.interfaces import (
     IBoundsLoad,
     IConfig,
@@ -54,6 +54,7 @@ class Ring(NamedTuple):
     counts: list[int]
 
 
+_SORTED_AT_ONCE = 8192
 _SUFFIXES = tuple(b"_%d" % number for number in range(1024))
 # Of larger rings, entries are kept in arrays: that takes a fifth of the memory, and a little longer for each pick.
 _LARGE = 65_536
@@ -111,8 +112,28 @@ def _sorted(made: Iterable[tuple[int, list[int]]]) -> tuple[Sequence[int], Seque
     for host, found in made:
         hashes += found
         owners += [host] * len(found)
-    order = sorted(range(len(hashes)), key=hashes.__getitem__)
+    order = _by_hash(hashes)
     return [hashes[at] for at in order], [owners[at] for at in order]
+
+
+def _by_hash(hashes: Sequence[int]) -> list[int]:
+    """The indices of 64-bit hashes in the hashes' ascending order.
+
+    Nothing else in the process runs during a call of ``sort``, in whichever thread it is. So what is long is sorted in
+    parts, each of hashes that begin with the same bits.
+    """
+    count, hash_at = len(hashes), hashes.__getitem__
+    if count <= _SORTED_AT_ONCE:
+        return sorted(range(count), key=hash_at)
+    bits = (count // _SORTED_AT_ONCE).bit_length()
+    parts: list[list[int]] = [[] for _ in range(1 << bits)]
+    for index, number in enumerate(hashes):
+        parts[number >> BITS - bits].append(index)
+    order: list[int] = []
+    for part in parts:
+        part.sort(key=hash_at)
+        order += part
+    return order
 
 
 def _sorted_in_parts(made: Iterable[tuple[int, list[int]]]) -> tuple[Sequence[int], Sequence[int]]:

@@ -29,8 +29,9 @@ from meshproxy.strategies.maglev import MaglevBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
 from meshproxy.strategies.round_robin import RoundRobin, RoundRobinBuilder
 from meshproxy.strategies.use_source_ip import SourceIpKey
+from meshproxy.testing import FakeRequest
 from tests.recorded import cluster, hosts_of
-from tests.strategies.scenarios import FakeRequest, Host, latin1, policy
+from tests.strategies.scenarios import Host, latin1, policy
 from tests.vectors import load
 
 NOT_DECIDED_HERE = re.compile(

@@ -15,10 +15,10 @@ from zope.interface.verify import verifyObject
 
 from meshproxy.errors import ConfigError
 from meshproxy.interfaces import IHashKeyFactory, ILoadBalancerFactory
-from meshproxy.plugin import HashKeyPlugin, LoadBalancerPlugin
+from meshproxy.plugin import HashKeyPlugin, LoadBalancerPlugin, StrategyNotLoaded
 from meshproxy.registry import ISTIO_HASH_KEYS, ISTIO_LOAD_BALANCERS, Registry
-from meshproxy.strategies.http_header_name import HeaderKey
-from tests.strategies.scenarios import setting
+from meshproxy.strategies.http_header_name import HeaderKey, from_config
+from meshproxy.testing import setting
 
 _HEADER = "meshproxy.strategies.http_header_name:from_config"
 _MAGLEV = "meshproxy.strategies.maglev:from_config"
@@ -51,7 +51,7 @@ class BundledTests(SynchronousTestCase):
             "useSourceIp": "true",
             "httpCookie": "{name: x}",
         }.items():
-            self.assertFalse(registry.hash_keys[name].from_config(setting(f"field: {text}")).terminal, name)
+            self.assertFalse(registry.hash_keys[name].from_config(setting(f"{text}")).terminal, name)
 
 
 class DeclarationTests(SynchronousTestCase):
@@ -66,16 +66,24 @@ class DeclarationTests(SynchronousTestCase):
         """Declaring imports nothing; the strategy is made by the function that is named."""
         HashKeyPlugin("example.com/x", "no_such_module:from_config")
         declaration = HashKeyPlugin("example.com/x", _HEADER)
-        self.assertEqual(declaration.from_config(setting("field: x-user")), HeaderKey("x-user"))
+        self.assertEqual(declaration.from_config(setting("x-user")), HeaderKey("x-user"))
 
     def test_does_not_load(self) -> None:
         """A strategy whose module is missing, or lacks the function, is an error at the line that asks for it."""
         for function in ("no_such_module:from_config", "meshproxy.hashing:no_such_function"):
             declaration = LoadBalancerPlugin("example.com/x", function)
-            error = self.assertRaises(ConfigError, declaration.from_config, setting("\nfield: x"))
+            error = self.assertRaises(ConfigError, declaration.from_config, setting("\n  x"))
             self.assertEqual(error.diagnostics[0].location.line, 2)
             self.assertIn(function, error.diagnostics[0].message)
             self.assertRaises(ConfigError, declaration.from_config, None)
+
+    def test_load(self) -> None:
+        """A declared function can be loaded without a configuration; what is no function does not load."""
+        self.assertIs(HashKeyPlugin("example.com/x", _HEADER).load(), from_config)
+        error = self.assertRaises(
+            StrategyNotLoaded, HashKeyPlugin("example.com/x", "meshproxy.interfaces:API_VERSION").load
+        )
+        self.assertIn("does not load: that is no function", str(error))
 
     def test_misspelt_function(self) -> None:
         """Text that names no function is refused when it is declared."""
@@ -98,7 +106,9 @@ class RegistryTests(SynchronousTestCase):
             registry = Registry(**{"hash_keys": [plugin], **others})
             self.assertEqual((dict(registry.hash_keys), dict(registry.load_balancers)), ({}, {}))
             self.assertEqual(len(registry.problems), 1)
-            self.assertIn("example.com/x is offered by meshproxy.plugin and meshproxy.plugin", registry.problems[0])
+            self.assertRegex(
+                registry.problems[0], r"example\.com/x is offered by meshproxy\.plugin .* and meshproxy\.plu"
+            )
 
     def test_names(self) -> None:
         """A name is one of Istio's of that kind, or has a domain in front."""
@@ -114,7 +124,10 @@ class RegistryTests(SynchronousTestCase):
         """A strategy for another version of the API is not offered."""
         registry = Registry([HashKeyPlugin("example.com/x", _HEADER, 2)])
         self.assertEqual(dict(registry.hash_keys), {})
-        self.assertIn("example.com/x of meshproxy.plugin is for version 2", registry.problems[0])
+        self.assertRegex(
+            registry.problems[0],
+            r"example\.com/x of meshproxy\.plugin \(/.*\) is for version 2 of the strategy API, not for 1",
+        )
 
     def test_incomplete(self) -> None:
         """A plugin that lacks a member, or whose name cannot be read, is a problem and nothing more."""
@@ -185,18 +198,20 @@ class DiscoveryTests(SynchronousTestCase):
     def test_broken_module(self) -> None:
         """A module that does not load is named with its cause; the others are there. It is so at each look."""
         self.folder.write("acme", _GOOD.format(name="claim"))
-        self.folder.write("broken", "import no_such_thing_at_all\n")
+        self.folder.write("broken", "# A plugin.\nimport no_such_thing_at_all\n")
         self.folder.write("garbled", "def (:\n")
         self.folder.write("leaving", "raise SystemExit('this program ends here')\n")
         for _ in range(2):
             registry = self.discover()
             self.assertEqual(list(registry.hash_keys), ["example.com/claim"])
-            prefix = f"The plugin module {self.package.__name__}"
+            prefix, path = f"The plugin module {self.package.__name__}", self.folder.path
             broken, garbled, leaving = sorted(registry.problems)
-            expected = f"{prefix}.broken does not load: ModuleNotFoundError: No module named 'no_such_thing_at_all'"
-            self.assertEqual(broken, expected)
+            reason = f"ModuleNotFoundError: No module named 'no_such_thing_at_all' ({path}/broken.py:2)"
+            self.assertEqual(broken, f"{prefix}.broken does not load: {reason}")
             self.assertTrue(garbled.startswith(f"{prefix}.garbled does not load: SyntaxError: "), garbled)
-            self.assertEqual(leaving, f"{prefix}.leaving does not load: SystemExit: this program ends here")
+            self.assertTrue(garbled.endswith(f"({path}/garbled.py:1)"), garbled)
+            reason = f"SystemExit: this program ends here ({path}/leaving.py:1)"
+            self.assertEqual(leaving, f"{prefix}.leaving does not load: {reason}")
 
     def test_breaks_later(self) -> None:
         """A module that loaded when the cache was written and no longer does is named too."""
@@ -217,7 +232,27 @@ class DiscoveryTests(SynchronousTestCase):
         registry = self.discover()
         self.assertEqual(list(registry.hash_keys), ["example.com/other"])
         package = self.package.__name__
-        self.assertIn(f"example.com/claim is offered by {package}.acme and {package}.bcme", registry.problems[0])
+        acme, bcme = (f"{package}.{name} ({self.folder.path / name}.py)" for name in ("acme", "bcme"))
+        self.assertIn(f"example.com/claim is offered by {acme} and {bcme}", registry.problems[0])
+
+    def test_whence(self) -> None:
+        """Every strategy is there with the module that offers it and with its file."""
+        self.folder.write("acme", _GOOD.format(name="claim"))
+        (offer,) = self.discover().offers
+        self.assertEqual((offer.name, offer.kind), ("example.com/claim", IHashKeyFactory))
+        self.assertEqual((offer.origin, offer.file), (f"{self.package.__name__}.acme", f"{self.folder.path}/acme.py"))
+
+    def test_hidden_file(self) -> None:
+        """Of two plugin files with one name the second is never asked, which is said."""
+        self.folder.write("acme", _GOOD.format(name="claim"))
+        second = Path(self.mktemp()).absolute() / self.package.__name__
+        second.mkdir(parents=True)
+        for name in ("acme.py", "__init__.py", "notes.txt"):
+            (second / name).touch()
+        self.package.__path__.append(str(second))
+        registry = self.discover()
+        (problem,) = registry.problems
+        self.assertIn(f"{second}/acme.py is hidden by {self.folder.path}/acme.py", problem)
 
     def test_replaced_strategy(self) -> None:
         """Whoever takes the bundled file away may provide Istio's name by a file of their own."""

@@ -12,7 +12,7 @@ from meshproxy.hashing import mix
 from meshproxy.interfaces import HashKey, IHashKey, ILoadBalancer, IObservesLoad
 from meshproxy.routes import WeightedDestination
 from meshproxy.selection import choose, choose_destination, evaluate
-from tests.strategies.scenarios import FakeRequest
+from meshproxy.testing import FakeRequest
 
 
 @implementer(IHashKey)
@@ -94,6 +94,27 @@ class EvaluateTests(SynchronousTestCase):
         keys = [FixedKey(HashKey(1, b"a")), FixedKey(HashKey(2)), FixedKey(HashKey(3, b"b"))]
         self.assertEqual(self.evaluate(*keys)[1], [b"a", b"b"])
         self.assertEqual(self.evaluate(*keys)[1], [b"a", b"b"])
+
+    def test_nonsense(self) -> None:
+        """What is no unsigned 64-bit hash, or no bytes that fit into one header line, is refused, and the key named."""
+        for found, error in (
+            (HashKey(-1), ValueError),
+            (HashKey(2**64), ValueError),
+            (HashKey(1.5), TypeError),
+            (HashKey("1"), TypeError),
+            (HashKey(None), TypeError),
+            (7, TypeError),
+            ("12", TypeError),
+            ((1, None, None), ValueError),
+            (HashKey(1, "cookie"), TypeError),
+            (HashKey(1, b"a=1\r\nx-injected: 1"), ValueError),
+            (HashKey(1, b"a=1\n"), ValueError),
+            (HashKey(1, b"a=\0"), ValueError),
+        ):
+            raised = self.assertRaises(error, self.evaluate, FixedKey(found))
+            if isinstance(raised, ValueError) and isinstance(found, HashKey):
+                self.assertIn("FixedKey", str(raised))
+        self.assertEqual(self.evaluate(FixedKey(HashKey(2**64 - 1))), (2**64 - 1, []))
 
 
 class ChooseTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from meshproxy import __version__
-from meshproxy.cli import check, diff, distribution, drain, explain, status
+from meshproxy.cli import check, diff, distribution, drain, explain, plugins, status
 
 EX_USAGE = 64
 _EX_PIPE = 141
@@ -26,6 +26,7 @@ _COMMANDS = {
     drain: "let an endpoint of a running gateway take no new sessions",
     distribution: "tell how evenly sessions are spread over endpoints",
     status: "tell what a running gateway serves, and in which state",
+    plugins: "list the strategies that are installed, and what is wrong with those that cannot be used",
 }
 
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="meshproxy",
-        description="Looks at configurations of meshproxy, and at a gateway that runs.",
+        description="Looks at configurations and plugins of meshproxy, and at a gateway that runs.",
         epilog=_EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"meshproxy {__version__}")

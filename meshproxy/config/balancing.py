@@ -6,7 +6,6 @@ door. What a strategy refuses or how it fails becomes an error at the line that 
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import ParamSpec, TypeVar
@@ -23,6 +22,7 @@ from meshproxy.config.findings import Findings
 from meshproxy.config.locality import LocalitySetting
 from meshproxy.config.nodes import Node
 from meshproxy.errors import ConfigError, Location
+from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder, IWarmsUp, IWeighsLocalities
 from meshproxy.model import Endpoint
 from meshproxy.policies import Warmup
@@ -128,9 +128,8 @@ class Strategies:
             return function(*args, **kwargs)
         except ConfigError as error:
             self._findings.diagnostics.extend(error.diagnostics)
-        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way
-            reason = " ".join(traceback.format_exception_only(error)[-1].split())
-            self._findings.error(location, f"strategy {name} failed: {reason}")
+        except PLUGIN_ERRORS as error:
+            self._findings.error(location, f"strategy {name} failed: {describe_failure(error)}")
         return None
 
     def missing(self, name: str, location: Location | None) -> None:

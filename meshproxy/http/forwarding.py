@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from meshproxy import selection
+from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.http import filters, mirroring
 from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import Field, HeaderChanges
@@ -157,8 +158,8 @@ class ForwardedRequest(SessionRequest):
                 endpoint = balancer.pick(key_hash, 0)
             else:
                 endpoint = self._choose(balancer, key_hash)
-            host = None if endpoint is None else state.host(endpoint)
-        except Exception:  # noqa: BLE001 - a strategy that fails costs its request and nothing else
+            host = None if endpoint is None else state.picked(endpoint)
+        except PLUGIN_ERRORS:  # a strategy that fails costs its request and nothing else
             self.gateway.strategy_failed(self.cluster.name)
             self.reply(500, b"", b"", b"strategy_error")
             return

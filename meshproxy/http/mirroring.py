@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from twisted.python.failure import Failure
 
 from meshproxy import selection
+from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.http.bodies import Piece, framed
 from meshproxy.http.headeroperations import Field
 from meshproxy.http.retrying import NEVER
@@ -88,14 +89,15 @@ class Mirrored:
             if key_hash is None:
                 key_hash = self.gateway.getrandbits(64)
             endpoint = selection.choose(balancer, key_hash, (), state.active)
-        except Exception:  # noqa: BLE001 - a strategy that fails costs the copy and nothing else
+            host = None if endpoint is None else state.picked(endpoint)
+        except PLUGIN_ERRORS:  # a strategy that fails costs the copy and nothing else
             self.gateway.strategy_failed(cluster.name)
             self._drop()
             return
-        if endpoint is None:
+        if host is None:
             self._drop()
             return
-        self._host = host = state.host(endpoint)
+        self._host = host
         host.pool.carry(self)
 
     @property

@@ -1,7 +1,7 @@
 """From clusters whose targets have names to clusters of addresses, kept current while they are served.
 
-Rules: the DNS decides nothing about the pace. A cluster is rebuilt at most once in a second, in a thread, and not at
-all where the addresses are the same; until the new balancer is there, the old one serves. Addresses are sorted within
+Rules: the DNS decides nothing about the pace. A cluster is rebuilt at most once in a second, and not at all where the
+addresses are the same; until the new balancer is there, the old one serves. Addresses are sorted within
 each target, so that all gateways build the same ring from the same answers. The first build waits a second for names
 that were not answered yet.
 
@@ -16,12 +16,14 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, taking
-from meshproxy.selection import ready
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.names import Names, Resolver, is_routable
 
 FIRST_ANSWER_SECONDS = 5.0
@@ -45,7 +47,8 @@ class _Followed:
         self.names = frozenset(target.address for target in cluster.targets if _is_name(target))
         self.built_at = now - REBUILD_SECONDS
         self.call: IDelayedCall | None = None
-        self.building = self.outdated = self.settled = self.gone = False
+        self.building: Deferred[Any] | None = None
+        self.outdated = self.settled = self.gone = False
 
     def endpoints(self, names: Names) -> tuple[Endpoint, ...]:
         """What the targets stand for, each address once."""
@@ -65,19 +68,19 @@ class Discovery:
     """See the head of this module.
 
     ``replace`` is called with a cluster that is served from now on instead of the one of the same name. ``clock``
-    provides ``IReactorTime``; ``run_in_thread`` is ``deferToThread``.
+    provides ``IReactorTime``.
     """
 
     def __init__(
         self,
         clock: Any,
         resolver: Resolver,
-        run_in_thread: Callable[..., Deferred[Any]],
+        builds: Builds,
         replace: Callable[[Cluster], None],
         routable: Callable[[str], bool] = is_routable,
     ) -> None:
         self._clock = clock
-        self._run_in_thread = run_in_thread
+        self._builds = builds
         self._replace = replace
         self._names = Names(clock, resolver, self._changed, routable)
         self._followed: dict[str, _Followed] = {}
@@ -146,7 +149,7 @@ class Discovery:
 
     def _consider(self, entry: _Followed) -> None:
         """Build when it is time for it, or arrange for that."""
-        if entry.building:
+        if entry.building is not None:
             entry.outdated = True
             return
         if entry.call is not None:
@@ -168,31 +171,30 @@ class Discovery:
 
     def _build(self, entry: _Followed) -> None:
         entry.call = None
-        entry.building = True
         entry.built_at = self._clock.seconds()
         all_tried = all(map(self._names.is_tried, entry.names))
         endpoints = entry.endpoints(self._names)
         usable = taking(endpoints, entry.cluster.draining)
-        building = maybeDeferred(self._run_in_thread, ready, entry.cluster.builder.build, usable)
 
-        def built(balancer: Any) -> None:
+        def built(balancer: ILoadBalancer) -> None:
             entry.served = evolve(entry.cluster, endpoints=endpoints, balancer=balancer)
             if self._serves(entry.cluster.name, entry.cluster):
                 self._replace(entry.served)
 
+        def failed(failure: Failure) -> None:
+            if not entry.gone:
+                _log.failure("Cluster {name} keeps its old endpoints", failure, name=entry.cluster.name)
+
         def ended(_: object) -> None:
-            entry.building = False
+            entry.building = None
             entry.settled = entry.settled or all_tried
             if entry.outdated and not entry.gone:
                 entry.outdated = False
                 self._consider(entry)
             self._tell()
 
-        building.addCallback(built)
-        building.addErrback(
-            lambda failure: _log.failure("Cluster {name} keeps its old endpoints", failure, name=entry.cluster.name)
-        )
-        building.addCallback(ended)
+        building = entry.building = self._builds.run(entry.cluster.builder.build, usable)
+        building.addCallback(built).addErrback(failed).addCallback(ended)
 
     # Waiting
 
@@ -221,6 +223,8 @@ def _forget(entry: _Followed) -> None:
     if entry.call is not None:
         entry.call.cancel()
         entry.call = None
+    if entry.building is not None:
+        entry.building.cancel()
 
 
 __all__ = ["FIRST_ANSWER_SECONDS", "REBUILD_SECONDS", "Discovery"]

@@ -202,8 +202,8 @@ class ClusterHealth:
         builder = available_builder(cluster)
         if cluster.warmup is not None:
             builder = builder.warming(cluster.warmup, self._age)
-        run: Any = self._upstreams.run_in_thread if cluster.balancer.uses_hash else maybeDeferred
-        building: Deferred[Any] = maybeDeferred(run, ready, builder.build_for, cluster.endpoints, self.health())
+        run = self._upstreams.builds.run if cluster.balancer.uses_hash else maybeDeferred
+        building: Deferred[Any] = run(builder.build_for, cluster.endpoints, self.health())
         building.addCallbacks(self._built, self._failed, callbackArgs=(cluster,))
 
     def _built(self, balancer: ILoadBalancer, cluster: Cluster) -> None:

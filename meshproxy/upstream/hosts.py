@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
+from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.interfaces import IContinues, ILoadBalancer, IObservesLoad
 from meshproxy.model import Cluster, Endpoint, drained
 from meshproxy.persistence import Sessions
 from meshproxy.upstream.breakers import CircuitBreakers
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.drains import Drains
 from meshproxy.upstream.ejections import Ejections
@@ -118,6 +120,7 @@ class ClusterState:
 
     __slots__ = (
         "_by_key",
+        "_former",
         "_upstreams",
         "balancer",
         "breakers",
@@ -142,6 +145,9 @@ class ClusterState:
         self.health: ClusterHealth | None = None
         self._upstreams = upstreams
         self._by_key: dict[str, HostState] = {}
+        self.hosts: dict[Endpoint, HostState] = {}
+        # What the present balancer may still pick, if it was built for an earlier configuration.
+        self._former: dict[Endpoint, HostState] = {}
         self.sessions: Sessions | None = None
         self._serve(cluster.balancer)
         self.update(cluster)
@@ -169,7 +175,8 @@ class ClusterState:
     def _take_over_hosts(self, cluster: Cluster) -> None:
         kept = {}
         self.drains = self._drained(cluster)
-        self.hosts: dict[Endpoint, HostState] = {}
+        self._former.update(self.hosts)
+        self.hosts = {}
         for endpoint in cluster.endpoints:
             key = endpoint.key
             host = self._by_key.get(key)
@@ -237,6 +244,7 @@ class ClusterState:
 
     def _serve(self, balancer: ILoadBalancer) -> None:
         self.balancer = balancer
+        self._former = {}
         # None for most balancers, so that asking costs one comparison for each request.
         observing = IObservesLoad(balancer, None)
         self.pick_with_load: _Pick | None = None if observing is None else observing.pick_with_load
@@ -248,6 +256,13 @@ class ClusterState:
         if host is None:
             host = HostState(endpoint, self._make_pool)
             host.pool.retire()
+        return host
+
+    def picked(self, endpoint: Endpoint) -> HostState:
+        """The state of an endpoint that the balancer picked; raises ``ValueError`` if it was not built for that."""
+        host = self.hosts.get(endpoint) or self._former.get(endpoint)
+        if host is None:
+            raise ValueError(f"{self.balancer!r} picked {endpoint!r}, which is no endpoint of {self.name}")
         return host
 
     def active(self, endpoint: Endpoint) -> int:
@@ -269,7 +284,7 @@ def _continue(cluster: str, old: ILoadBalancer, new: ILoadBalancer) -> None:
         return
     try:
         continuing.continue_from(old)
-    except Exception:  # noqa: BLE001 - a strategy that fails here starts afresh; the installation goes on
+    except PLUGIN_ERRORS:  # it starts afresh then; the installation goes on
         _log.failure("The load balancer of cluster {cluster} could not continue from the old one", cluster=cluster)
 
 
@@ -277,10 +292,10 @@ class Upstreams:
     """The run-time state of all clusters of the present snapshot, by cluster name.
 
     ``clock`` provides ``IReactorTime``; ``connect`` makes a connection for a pool. ``follow``: what is served by
-    instead of a snapshot's clusters, whose names may have to be looked up. ``run_in_thread`` is ``deferToThread``, or
-    calls at once. ``sweep`` closes idle connections. ``wall`` tells the time since 1970. ``drains`` are those that were
-    asked for while serving. ``probes`` checks endpoints, None where another process does; ``verdicts`` are what was
-    last heard of that, by cluster.
+    instead of a snapshot's clusters, whose names may have to be looked up. ``builds`` builds what takes long, by
+    default at once. ``sweep`` closes idle connections. ``wall`` tells the time since 1970. ``drains`` are those that
+    were asked for while serving. ``probes`` checks endpoints, None where another process does; ``verdicts`` are what
+    was last heard of that, by cluster.
     """
 
     def __init__(self, clock: Any, connect: Callable[[Pool], None]) -> None:
@@ -288,7 +303,7 @@ class Upstreams:
         self.clock = clock
         self.connect = connect
         self.follow: Callable[[Mapping[str, Cluster]], Mapping[str, Cluster]] = lambda clusters: clusters
-        self.run_in_thread: Callable[..., Deferred[Any]] = maybeDeferred
+        self.builds = Builds(maybeDeferred)
         self.ejections = Ejections(clock)
         self.sweep = IdleSweep(clock)
         self.wall: Callable[[], float] = time.time

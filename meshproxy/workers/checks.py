@@ -13,6 +13,7 @@ from typing import Any
 from meshproxy.model import Cluster
 from meshproxy.net.probing import Prober
 from meshproxy.reload import RunInThread
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.discovery import Discovery
 from meshproxy.upstream.names import Resolver
@@ -38,7 +39,7 @@ class Checks:
         self.probes = HealthProbes(reactor, probe or Prober(reactor), self._publish, Random().random)
         self._resolver = SystemResolver(reactor) if resolver is None else None
         names_from: Any = self._resolver or resolver
-        self._discovery = Discovery(reactor, names_from, run_in_thread, self.probes.replace)
+        self._discovery = Discovery(reactor, names_from, Builds(run_in_thread), self.probes.replace)
 
     def follow(self, clusters: Mapping[str, Cluster]) -> None:
         """These clusters are served from now on."""

@@ -36,6 +36,7 @@ from meshproxy.registry import Registry
 from meshproxy.reload import RunInThread, load_to_serve
 from meshproxy.serving import Serving, Settings
 from meshproxy.signals import Action, Signals
+from meshproxy.upstream.building import share_processor
 from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.drains import load_drains
 from meshproxy.workers import commands
@@ -303,6 +304,7 @@ def main() -> None:
         """By the loader that had the configuration before."""
         return load_to_serve(loaders.setdefault(identity, config.Loader(registry, identity)), sources, previous)
 
+    share_processor()
     worker = Worker(
         load,
         lambda settings, notify: Serving(reactor, settings, deferToThread, garbage.settle, notify),

@@ -1,8 +1,8 @@
 """Pages of the documentation as programs: their files, and their commands with what they print.
 
-A file is a block of YAML under a paragraph that ends with the file's name, as in "`mesh.yaml`:". A command stands
-behind ``$``, in a block of ``console`` or in an indented one, and what it prints follows. A command that ends with
-``&`` goes on in the background.
+A file is a block under a paragraph that ends with the file's name, as in "`mesh.yaml`:". A command stands behind ``$``,
+in a block of ``console`` or in an indented one, and what it prints follows, where ``...`` is for any text. A command
+that ends with ``&`` goes on in the background.
 """
 
 from __future__ import annotations
@@ -62,14 +62,18 @@ class Command:
         """
         pattern, end = "", 0
         for match in _VARIABLE.finditer(self.output):
-            pattern += re.escape(self.output[end : match.start()])
+            pattern += _literal(self.output[end : match.start()])
             if match.lastgroup == "replica":
                 group = match[0].replace("-", "_")
                 pattern += f"(?P={group})" if f"(?P<{group}>" in pattern else rf"(?P<{group}>replica-\d)"
             else:
                 pattern += _ANY[match.lastgroup or ""]
             end = match.end()
-        return re.fullmatch(pattern + re.escape(self.output[end:]), printed.rstrip()) is not None
+        return re.fullmatch(pattern + _literal(self.output[end:]), printed.rstrip(), re.DOTALL) is not None
+
+
+def _literal(text: str) -> str:
+    return ".*".join(map(re.escape, text.split("...")))
 
 
 Step = File | Command
@@ -83,7 +87,7 @@ def steps(text: str) -> Iterator[Step]:
         named = _NAMED.search(text, 0, block.start())
         if block["language"] == "console":
             yield from _commands(block["text"])
-        elif block["language"] == "yaml" and named is not None:
+        elif named is not None:
             yield File(named[1], block["text"])
         end = block.end()
     yield from _indented(text[end:])

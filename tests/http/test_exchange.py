@@ -1,4 +1,4 @@
-"""The exchange: headers both ways, cookies, strategies that fail, and what is accounted."""
+"""The exchange: headers both ways, and what is accounted."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import re
 
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer, verify
+from zope.interface import verify
 
 from meshproxy.http import exchange as exchange_module
 from meshproxy.http import request as request_module
 from meshproxy.http import responsereader as reader_module
-from meshproxy.interfaces import HashKey, IHashKey, IRequest
-from meshproxy.model import Endpoint
+from meshproxy.interfaces import IRequest
 from meshproxy.routes import Forward, Rewrite, Route, RouteMatch, WeightedDestination
 from tests.fakes import (
     CLUSTER,
@@ -184,88 +183,6 @@ class Downwards(SynchronousTestCase):
         self.assertEqual(client.responses()[0][b"x-envoy-upstream-service-time"], b"250")
         (exchange,) = wire.log.exchanges
         self.assertEqual((exchange.service_ms, exchange.duration_ms), (250, 6250))
-
-
-@implementer(IHashKey)
-class Failing:
-    """A strategy with a bug."""
-
-    terminal = False
-
-    def evaluate(self, request: IRequest) -> HashKey | None:
-        raise ZeroDivisionError
-
-
-class FailingBalancer(FixedBalancer):
-    """Another one."""
-
-    def pick(self, hash: int, attempt: int) -> Endpoint | None:
-        raise ZeroDivisionError
-
-
-class Strategies(SynchronousTestCase):
-    """What is asked of strategies, and what their failure costs."""
-
-    def hashed(self, key: IHashKey, count: int = 4) -> tuple[Wire, FixedBalancer]:
-        balancer = FixedBalancer(endpoints(count), uses_hash=True)
-        return Wire(snapshot(cluster(count, balancer=balancer), routes=[route(hash_policy=(key,))])), balancer
-
-    def test_hash(self) -> None:
-        """The hash of the request's key picks the endpoint."""
-        wire, balancer = self.hashed(CountedCookie(hash=6))
-        wire.client().send(GET)
-        self.assertEqual((balancer.asked, wire.attempts), ([(6, 0)], ["192.0.2.3:8080"]))
-
-    def test_keys_unused(self) -> None:
-        """A balancer that does not use the hash causes no key to be evaluated, and gets a random number."""
-        key, balancer = CountedCookie(), FixedBalancer(endpoints())
-        wire = Wire(snapshot(cluster(balancer=balancer), routes=[route(hash_policy=(key,))]))
-        wire.client().send(GET + GET)
-        wire.accept().send(OK)
-        self.assertEqual(key.requests, [])
-        self.assertEqual(len({number for number, _ in balancer.asked}), 2)
-
-    def test_cookie(self) -> None:
-        """A generated cookie comes with the endpoint's response, behind the endpoint's own."""
-        wire, _ = self.hashed(CountedCookie())
-        client, endpoint = wire.pair(GET)
-        endpoint.send(b"HTTP/1.1 200 OK\r\nSet-Cookie: own=1\r\nContent-Length: 0\r\n\r\n")
-        self.assertEqual(client.responses()[0].values(b"set-cookie"), [b"own=1", b"id=1"])
-
-    def test_cookie_of_each_try(self) -> None:
-        """A retry evaluates the keys anew; the client gets the cookies of all tries."""
-        wire, _ = self.hashed(CountedCookie())
-        client = wire.client()
-        client.send(GET)
-        wire.refuse()
-        wire.reactor.advance(1)
-        wire.accept().send(OK)
-        self.assertEqual(client.responses()[0].values(b"set-cookie"), [b"id=1", b"id=2"])
-
-    def test_no_cookie_without_an_endpoint(self) -> None:
-        """The gateway's own answers set no cookie."""
-        wire, _ = self.hashed(CountedCookie())
-        client, endpoint = wire.pair(GET)
-        endpoint.close()
-        (response,) = client.responses()
-        self.assertEqual((response.status, response.values(b"set-cookie")), (503, []))
-
-    def test_failure(self) -> None:
-        """A strategy that raises fails its request with 500; the log hears of it once in ten seconds."""
-        keys = Wire(
-            snapshot(cluster(balancer=FixedBalancer(endpoints(), True)), routes=[route(hash_policy=(Failing(),))])
-        )
-        for wire in (keys, Wire(snapshot(cluster(balancer=FailingBalancer(endpoints()))))):
-            client = wire.client()
-            client.send(GET * 3)
-            self.assertEqual([(r.status, r.body) for r in client.responses()], [(500, b"")] * 3)
-            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-            self.assertEqual(wire.gateway.counters.strategy_errors_total, 3)
-            self.assertEqual(wire.log.exchanges[0].details, b"strategy_error")
-            wire.reactor.advance(10)
-            client.send(GET)
-            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-            self.assertFalse(client.closing)
 
 
 class Accounting(SynchronousTestCase):

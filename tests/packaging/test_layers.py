@@ -13,7 +13,19 @@ from tests.packaging.checkout import ROOT
 # A module imports only from its own layer and from lower ones. Names are those below meshproxy/; a package's name
 # stands for all its modules.
 LAYERS = (
-    ("_version", "cookies", "errors", "duration", "garbage", "hashing", "headers", "operators", "paths", "regex"),
+    (
+        "_version",
+        "cookies",
+        "errors",
+        "failures",
+        "duration",
+        "garbage",
+        "hashing",
+        "headers",
+        "operators",
+        "paths",
+        "regex",
+    ),
     ("interfaces", "limits", "model", "policies", "routes"),
     ("plugin", "registry"),
     ("strategies",),
@@ -35,6 +47,7 @@ LAYERS = (
     ("admin",),
     ("handover", "serving", "service", "workers"),
     ("cli", "tap", "demo"),
+    ("testing",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 BUNDLED = LAYER["strategies"]

@@ -19,6 +19,7 @@ from meshproxy.config.sources import Source, Sources
 from meshproxy.model import ProxyIdentity
 from meshproxy.net.transports import address_text
 from meshproxy.registry import Registry
+from meshproxy.testing.messages import read_request
 from tests.fakes import Peer, Response, Wire, read_responses
 
 _REGISTRY = Registry.discover()
@@ -67,15 +68,13 @@ class Echo:
         return bool(data)
 
     def _answer(self) -> bool:
-        head, _, rest = self._data.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, path, proto = first.split(" ")
-        headers = [tuple(line.split(": ", 1)) for line in lines]
-        lower = dict(headers)
-        body, rest_or_none = _body(lower, rest)
-        if rest_or_none is None:
+        request, self._data = read_request(self._data)
+        if request is None:
             return False
-        self._data = rest_or_none
+        method, path = request.method.decode("latin-1"), request.target.decode("latin-1")
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
+        lower = dict(headers)
+        body = request.body
         world = self._world
         world.seen.append([self._name, method, path, lower["host"]])
         if lower.get("upgrade", "").lower() == "websocket":
@@ -90,7 +89,7 @@ class Echo:
             world.tries[key] += 1
             if world.tries[key] <= int(times):
                 status = int(failure)
-        found = {"backend": self._name, "proto": proto, "method": method, "path": path, "host": lower["host"]}
+        found = {"backend": self._name, "proto": "HTTP/1.1", "method": method, "path": path, "host": lower["host"]}
         text = json.dumps({**found, "headers": headers, "body": body.decode("latin-1")}).encode()
         extra = [(name[12:], value) for name, value in headers if name.startswith("x-test-resp-")]
         fields = [("x-backend", self._name), ("server", "backend"), *extra, ("content-length", str(len(text)))]
@@ -108,21 +107,6 @@ class Echo:
 def _accept_key(key: str) -> bytes:
     """RFC 6455, 4.2.2."""
     return b64encode(sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-
-
-def _body(headers: dict[str, str], data: bytes) -> tuple[bytes, bytes | None]:
-    """Body and what follows it; None for that while the body is not complete."""
-    if headers.get("transfer-encoding") != "chunked":
-        length = int(headers.get("content-length", "0"))
-        return data[:length], data[length:] if len(data) >= length else None
-    body = b""
-    while b"\r\n" in data:
-        size, _, data = data.partition(b"\r\n")
-        length = int(size, 16)
-        body, data = body + data[:length], data[length + 2 :]
-        if not length:
-            return body, data
-    return body, None
 
 
 class World:

@@ -13,8 +13,8 @@ from meshproxy.errors import ConfigError
 from meshproxy.hashing import xxh64
 from meshproxy.interfaces import IHashKey
 from meshproxy.strategies.http_cookie import CookieKey, from_config
+from meshproxy.testing import FakeRequest, setting
 from tests.properties import steady
-from tests.strategies.scenarios import FakeRequest, setting
 from tests.vectors import load
 
 
@@ -98,12 +98,12 @@ class SettingTests(SynchronousTestCase):
         """All of Istio's fields arrive."""
         text = "{name: sid, path: /a, ttl: 1h30m, attributes: [{name: SameSite, value: Lax}, {name: Secure}]}"
         expected = CookieKey("sid", timedelta(minutes=90), "/a", (("SameSite", "Lax"), ("Secure", "")))
-        self.assertEqual(from_config(setting(f"field: {text}")), expected)
+        self.assertEqual(from_config(setting(f"{text}")), expected)
 
     def test_zero_ttl(self) -> None:
         """``0s`` is a ttl, an absent one is none."""
-        self.assertEqual(from_config(setting("field: {name: s, ttl: 0s}")).ttl, timedelta(0))
-        self.assertIsNone(from_config(setting("field: {name: s}")).ttl)
+        self.assertEqual(from_config(setting("{name: s, ttl: 0s}")).ttl, timedelta(0))
+        self.assertIsNone(from_config(setting("{name: s}")).ttl)
 
     def test_refused(self) -> None:
         """What Istio refuses, and what no header could carry, is refused at its place."""
@@ -119,5 +119,5 @@ class SettingTests(SynchronousTestCase):
             ('{name: s, attributes: [{name: ""}]}', 38),
             ("{name: s, attributes: [{name: x}, {name: x}]}", 49),
         ):
-            error = self.assertRaises(ConfigError, from_config, setting(f"field: {text}"))
+            error = self.assertRaises(ConfigError, from_config, setting(f"{text}"))
             self.assertEqual([found.location.column for found in error.diagnostics], [column], (text, str(error)))

@@ -14,8 +14,9 @@ from meshproxy.hashing import xxh64
 from meshproxy.interfaces import IDescribes, IHasTable, ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.strategies import shares
 from meshproxy.strategies.maglev import Maglev, MaglevBuilder, build_table, from_config, is_prime
+from meshproxy.testing import setting
 from tests.properties import steady
-from tests.strategies.scenarios import Host, setting
+from tests.strategies.scenarios import Host
 from tests.vectors import load
 
 _HASHES = st.integers(0, 2**64 - 1)
@@ -96,13 +97,13 @@ class MaglevTests(SynchronousTestCase):
 
     def test_setting(self) -> None:
         """The configured size is the builder's, and builders compare by it."""
-        self.assertEqual(from_config(setting("field: {tableSize: 1009}")), MaglevBuilder(1009))
+        self.assertEqual(from_config(setting("{tableSize: 1009}")), MaglevBuilder(1009))
         self.assertNotEqual(MaglevBuilder(1009), MaglevBuilder(1013))
 
     def test_refused_sizes(self) -> None:
         """What Istio's validation refuses is refused: no size, 0, no prime, from 5000011 on."""
         for text in ("{}", "{tableSize: 0}", "{tableSize: 65536}", "{tableSize: 5000011}", '{tableSize: "7"}'):
-            error = self.assertRaises(ConfigError, from_config, setting(f"field: {text}"))
+            error = self.assertRaises(ConfigError, from_config, setting(f"{text}"))
             self.assertEqual(error.diagnostics[0].location.line, 1, text)
             self.assertIn("tableSize", error.diagnostics[0].message, text)
 

@@ -15,8 +15,8 @@ from meshproxy.strategies import http_header_name, http_query_parameter_name, us
 from meshproxy.strategies.http_header_name import HeaderKey
 from meshproxy.strategies.http_query_parameter_name import QueryParameterKey
 from meshproxy.strategies.use_source_ip import SourceIpKey
+from meshproxy.testing import FakeRequest, setting
 from tests.properties import steady
-from tests.strategies.scenarios import FakeRequest, setting
 from tests.vectors import load
 
 
@@ -49,9 +49,9 @@ class HeaderTests(SynchronousTestCase):
 
     def test_setting(self) -> None:
         """The setting is a name; no name and what no header line could carry are refused."""
-        self.assertEqual(http_header_name.from_config(setting("field: x-user")), HeaderKey("x-user"))
+        self.assertEqual(http_header_name.from_config(setting("x-user")), HeaderKey("x-user"))
         for text in ('""', "1", "[x]", '"x\\n"'):
-            self.assertRaises(ConfigError, http_header_name.from_config, setting(f"field: {text}"))
+            self.assertRaises(ConfigError, http_header_name.from_config, setting(f"{text}"))
 
 
 class QueryTests(SynchronousTestCase):
@@ -74,9 +74,9 @@ class QueryTests(SynchronousTestCase):
 
     def test_setting(self) -> None:
         """The setting is a name, which may not be empty."""
-        made = http_query_parameter_name.from_config(setting("field: id"))
+        made = http_query_parameter_name.from_config(setting("id"))
         self.assertEqual(made, QueryParameterKey("id"))
-        self.assertRaises(ConfigError, http_query_parameter_name.from_config, setting('field: ""'))
+        self.assertRaises(ConfigError, http_query_parameter_name.from_config, setting('""'))
 
 
 class SourceIpTests(SynchronousTestCase):
@@ -88,9 +88,9 @@ class SourceIpTests(SynchronousTestCase):
 
     def test_setting(self) -> None:
         """``true`` makes a key, ``false`` none, anything else is refused."""
-        self.assertEqual(use_source_ip.from_config(setting("field: true")), SourceIpKey())
-        self.assertIsNone(use_source_ip.from_config(setting("field: false")))
-        self.assertRaises(ConfigError, use_source_ip.from_config, setting('field: "true"'))
+        self.assertEqual(use_source_ip.from_config(setting("true")), SourceIpKey())
+        self.assertIsNone(use_source_ip.from_config(setting("false")))
+        self.assertRaises(ConfigError, use_source_ip.from_config, setting('"true"'))
 
 
 class StatedHashTests(SynchronousTestCase):

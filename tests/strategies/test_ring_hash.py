@@ -13,8 +13,9 @@ from meshproxy.errors import ConfigError
 from meshproxy.interfaces import IDescribes, IHasTable, ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.strategies import ring_hash, shares
 from meshproxy.strategies.ring_hash import RingHash, RingHashBuilder, build_ring, from_config
+from meshproxy.testing import setting
 from tests.properties import steady
-from tests.strategies.scenarios import Host, setting
+from tests.strategies.scenarios import Host
 from tests.vectors import load
 
 _HASHES = st.integers(0, 2**64 - 1)
@@ -117,22 +118,22 @@ class RingHashTests(SynchronousTestCase):
 
     def test_equal_settings_are_equal(self) -> None:
         """Builders compare by their settings."""
-        self.assertEqual(from_config(setting("field: {}")), RingHashBuilder())
-        self.assertNotEqual(from_config(setting("field: {minimumRingSize: 2048}")), RingHashBuilder())
+        self.assertEqual(from_config(setting("{}")), RingHashBuilder())
+        self.assertNotEqual(from_config(setting("{minimumRingSize: 2048}")), RingHashBuilder())
 
     def test_default_size(self) -> None:
         """No settings, no size and size 0 all mean 1024."""
-        for config in (None, setting("field: {}"), setting("field: {minimumRingSize: 0}")):
+        for config in (None, setting("{}"), setting("{minimumRingSize: 0}")):
             self.assertEqual(from_config(config).minimum_size, 1024)
 
     def test_too_large(self) -> None:
         """A ring larger than Envoy's limit is refused at the number's place."""
-        error = self.assertRaises(ConfigError, from_config, setting("field:\n  minimumRingSize: 8388609"))
+        error = self.assertRaises(ConfigError, from_config, setting("\n  minimumRingSize: 8388609"))
         self.assertEqual((error.diagnostics[0].location.line, error.diagnostics[0].location.column), (2, 20))
 
     def test_unknown_field(self) -> None:
         """A field that ringHash has not is refused."""
-        error = self.assertRaises(ConfigError, from_config, setting("field: {minimumRingsize: 10}"))
+        error = self.assertRaises(ConfigError, from_config, setting("{minimumRingsize: 10}"))
         self.assertIn("minimumRingSize", error.diagnostics[0].hint)
 
 

@@ -16,8 +16,9 @@ from meshproxy.interfaces import IContinues, ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.strategies.edf import Rotation
 from meshproxy.strategies.maglev import MaglevBuilder
 from meshproxy.strategies.round_robin import RoundRobin, RoundRobinBuilder, from_config
+from meshproxy.testing import setting
 from tests.properties import steady
-from tests.strategies.scenarios import Host, setting
+from tests.strategies.scenarios import Host
 from tests.vectors import load
 
 _WEIGHTS = st.lists(st.integers(1, 30), min_size=1, max_size=8)
@@ -127,4 +128,4 @@ class RoundRobinTests(SynchronousTestCase):
 
     def test_no_settings(self) -> None:
         """There are no settings, so any is refused."""
-        self.assertRaises(ConfigError, from_config, setting("field: {x: 1}"))
+        self.assertRaises(ConfigError, from_config, setting("{x: 1}"))

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.strategies.ring_hash import RingHashBuilder
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.discovery import FIRST_ANSWER_SECONDS, Discovery
 from meshproxy.upstream.hosts import Upstreams
 from tests.upstream.answers import FakeResolver, record
@@ -71,7 +72,7 @@ class DiscoveryTestCase(SynchronousTestCase):
             self.replaced.append(found)
             self.upstreams.replace(found)
 
-        self.discovery = Discovery(self.clock, self.resolver, self.threads.run, replace, lambda address: True)
+        self.discovery = Discovery(self.clock, self.resolver, Builds(self.threads.run), replace, lambda address: True)
         self.upstreams.follow = self.discovery.follow
 
     def install(self, *clusters: Cluster) -> None:

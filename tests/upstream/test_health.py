@@ -18,6 +18,7 @@ from meshproxy.policies import Localities, OutlierDetection, Warmup
 from meshproxy.strategies.least_request import LeastRequestBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
 from meshproxy.strategies.round_robin import RoundRobinBuilder
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.describing import describe
 from meshproxy.upstream.health import TABLE_SECONDS
 from meshproxy.upstream.hosts import Upstreams
@@ -74,7 +75,7 @@ class HealthCase(SynchronousTestCase):
             self.threads.append((done, lambda: function(*args)))
             return done
 
-        self.upstreams.run_in_thread = run
+        self.upstreams.builds = Builds(run)
 
     def finish(self) -> None:
         """The oldest thread ends."""
@@ -270,6 +271,21 @@ class TableTests(HealthCase):
         self.clock.advance(TABLE_SECONDS)
         self.finish()
         self.assertEqual(self.picked(), {2, 3, 4})
+
+    def test_endpoint_of_before(self) -> None:
+        """An endpoint that left still counts as long as the table that has it serves, and no longer; no other does."""
+        self.in_threads()
+        self.serve(endpoints(3), RingHashBuilder())
+        self.answer(500, 1)
+        self.turn()
+        gone, stranger = self.state.hosts[endpoints(1, 3)[0]], Endpoint("10.0.0.9", 1)
+        self.serve(endpoints(2), RingHashBuilder())
+        self.assertIs(self.state.picked(endpoints(1, 3)[0]), gone)
+        self.assertRaises(ValueError, self.state.picked, stranger)
+        self.finish()
+        self.clock.advance(TABLE_SECONDS)
+        self.finish()
+        self.assertRaises(ValueError, self.state.picked, endpoints(1, 3)[0])
 
     def test_gone(self) -> None:
         """A table of a cluster that is gone, or that ejects nobody any more, serves nobody."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.strategies.ring_hash import RingHashBuilder
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.discovery import Discovery
 from meshproxy.upstream.names import Answer, NoAddress, look_up
 from meshproxy.upstream.resolver import SystemResolver, _Servers
@@ -141,7 +142,9 @@ class ResolverTests(ServerTestCase):
         from twisted.internet.threads import deferToThread
 
         replaced: list[Cluster] = []
-        discovery = Discovery(self.reactor, self.resolver(), deferToThread, replaced.append, lambda address: True)
+        discovery = Discovery(
+            self.reactor, self.resolver(), Builds(deferToThread), replaced.append, lambda address: True
+        )
         self.addCleanup(discovery.stop)
         builder = RingHashBuilder()
         discovery.follow({"c": Cluster("c", (), builder, builder.build(()), targets=(Endpoint("a.test", 80),))})

@@ -1,0 +1,1 @@
+"""Strategies for meshproxy: sessions by a claim of a token, and rendezvous hashing."""
