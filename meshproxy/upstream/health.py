@@ -20,7 +20,6 @@ from meshproxy.availability import AvailableBuilder, Health
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.priority import PANIC_THRESHOLD
-from meshproxy.selection import ready
 from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.outliers import Detector, Monitor
 
