@@ -13,10 +13,10 @@ from meshproxy.model import Snapshot
 from meshproxy.routes import Forward
 from meshproxy.strategies.http_header_name import HeaderKey
 from meshproxy.strategies.use_source_ip import SourceIpKey
+from meshproxy.testing import FakeRequest
 from tests.config.loading import GATEWAY, ROUTE, SERVICE, compiled, errors, istio, routes, warnings
 from tests.config.test_backend_policy import HASH, NAME, SPLIT, policy
 from tests.fakes import Wire
-from tests.strategies.scenarios import FakeRequest
 
 
 def hashing(fields: str) -> str:
