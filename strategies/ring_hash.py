@@ -60,7 +60,8 @@ _SUFFIXES = tuple(b"_%d" % number for number in range(1024))
 _LARGE = 65_536
 _BYTES = 52  # of an entry in lists: two references and a number
 _BYTES_OF_LARGE = 12
-_PARTS = 256  # in which a large ring is sorted
+_PART_BITS = 8
+_PARTS = 1 << _PART_BITS  # in which a large ring is sorted
 
 
 def _suffixes(count: int) -> Iterator[Iterable[bytes]]:
@@ -141,6 +142,12 @@ def _sorted_in_parts(made: Iterable[tuple[int, list[int]]]) -> tuple[Sequence[in
     parts = [(array("Q"), array("I")) for _ in range(_PARTS)]
     starts = [(number << 64) // _PARTS for number in range(1, _PARTS + 1)]
     for host, found in made:
+        if len(found) < _PARTS:
+            for number in found:
+                hashes, owners = parts[number >> BITS - _PART_BITS]
+                hashes.append(number)
+                owners.append(host)
+            continue
         found.sort()
         begin = 0
         for (hashes, owners), start in zip(parts, starts, strict=True):

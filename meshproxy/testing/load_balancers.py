@@ -14,6 +14,7 @@ from meshproxy.interfaces import (
     IBoundsLoad,
     IContinues,
     IDescribes,
+    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
@@ -99,7 +100,7 @@ class LoadBalancerContract(_TestCase):
         for _, balancer in self._balancers():
             verifyObject(ILoadBalancer, balancer)
             self.assertIsInstance(balancer.uses_hash, bool)
-            for optional in (IObservesLoad, IContinues, IDescribes, ILocatesHash):
+            for optional in (IObservesLoad, IContinues, IDescribes, IHasTable, ILocatesHash):
                 if optional.providedBy(balancer):
                     verifyObject(optional, balancer)
 
@@ -240,6 +241,18 @@ class LoadBalancerContract(_TestCase):
             found = sorted(balancer.candidates(7), key=_key)
             self.assertEqual(found, sorted(endpoints, key=_key))
             self.assertIsNone(builder.build_by_locality([]).pick(7, 0))
+
+    def test_table(self) -> None:
+        """A table is the same whether it is built before a pick or by it; without endpoints it can be built, too."""
+        for endpoints in ((), sample_endpoints(_SOME)):
+            before, lazy = self.make_builder().build(endpoints), self.make_builder().build(endpoints)
+            having = IHasTable(before, None)
+            if having is not None:
+                self.assertGreaterEqual(having.table_bytes, 0)
+                for _ in range(2):
+                    having.build_table()
+                for number in self._hashes():
+                    self.assertEqual(before.pick(number, 0), lazy.pick(number, 0), f"hash {number}")
 
     def test_bounded(self) -> None:
         """A builder that bounds loads chooses as without a bound while all are idle; who has all is passed over."""

@@ -142,18 +142,20 @@ class LargeRingTests(SynchronousTestCase):
 
     def test_same_ring(self) -> None:
         """A large ring has the entries of a small one, those with equal hashes in the order of their hosts."""
-        hosts = [(f"10.0.0.{number}:80", share) for number, share in enumerate([0.5, 0.3, 0.2])]
         digest = ring_hash._FUNCTIONS["xxhash64"]
         # Some hashes at the ends of parts, and some that are equal.
         special = {b"10.0.0.0:80_1": 0, b"10.0.0.1:80_2": 2**64 - 1, b"10.0.0.2:80_3": 2**56, b"10.0.0.0:80_4": 2**56}
         self.patch(
             ring_hash, "_FUNCTIONS", {"xxhash64": lambda text: special[text] if text in special else digest(text)}
         )
-        expected = build_ring(hosts, 5_000)
-        self.patch(ring_hash, "_LARGE", 1_000)
-        found = build_ring(hosts, 5_000)
-        self.assertEqual((found.size, found.counts), (expected.size, expected.counts))
-        self.assertEqual((list(found.hashes), list(found.owners)), (expected.hashes, expected.owners))
+        for shares_of_hosts in ([0.5, 0.3, 0.2], [1 / 40] * 40):  # many entries of each, and few
+            hosts = [(f"10.0.0.{number}:80", share) for number, share in enumerate(shares_of_hosts)]
+            expected = build_ring(hosts, 5_000)
+            large = self.patch(ring_hash, "_LARGE", 1_000)
+            found = build_ring(hosts, 5_000)
+            large.restore()
+            self.assertEqual((found.size, found.counts), (expected.size, expected.counts))
+            self.assertEqual((list(found.hashes), list(found.owners)), (expected.hashes, expected.owners))
 
     def test_same_picks(self) -> None:
         """So it makes the same choices."""
