@@ -19,6 +19,7 @@ from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.strategies.maglev import MaglevBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
+from meshproxy.upstream.building import Builds
 from meshproxy.upstream.discovery import Discovery
 from meshproxy.upstream.hosts import ClusterState, Upstreams
 from meshproxy.upstream.resolver import SystemResolver, _Servers
@@ -78,9 +79,10 @@ class NameServerTestCase(TestCase):
         resolver = SystemResolver(reactor, "/dev/null", "/dev/null")
         resolver._servers = _Servers(servers=[("127.0.0.1", self.server.port)], reactor=reactor)
         self.upstreams = Upstreams(reactor, lambda pool: None)
-        self.discovery = Discovery(reactor, resolver, deferToThread, self.upstreams.replace)
+        builds = Builds(deferToThread)
+        self.discovery = Discovery(reactor, resolver, builds, self.upstreams.replace)
         self.upstreams.follow = self.discovery.follow
-        self.upstreams.run_in_thread = deferToThread
+        self.upstreams.builds = builds
         self.addCleanup(self.discovery.stop)
 
     async def serve(self, builder: ILoadBalancerBuilder | None = None, logical: bool = False) -> None:
