@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 SUITES ?=
 OPTIONS ?=
 
-.PHONY: help test lint format unit docs demo conformance faults routing bench fuzz clean
+.PHONY: help test lint format unit docs demo conformance faults routing bench fuzz soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ bench: $(INSTALLED) ## Run SUITES/bench: what a request costs, beside other prox
 
 fuzz: $(INSTALLED) ## Damage messages at random for SECONDS (60), and compare what is read with h11
 	$(BIN)/python -m tests.differential.fuzz $(or $(SECONDS),60) $(SEED)
+
+soak: $(INSTALLED) ## Kill, hang and revive endpoints under load for SECONDS (60); nothing may be lost
+	$(BIN)/python -m tests.soak $(or $(SECONDS),60) $(SEED)
 
 clean: ## Remove .venv and everything that was built
 	rm -rf $(VENV) build dist docs/build *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -2,8 +2,9 @@
 
 Rules: one of these is in a process, or in the supervisor of several; whoever serves gets the results as values and
 never asks for more. What is known belongs to a cluster's name and an ``Endpoint.key``, so a reload leaves it alone, and
-only endpoints that are new are checked at once. An interval begins when a check ends, and is longer by a random part,
-so that checks spread over time. No more than ``MOST_AT_ONCE`` are under way; what is due waits for its turn.
+only endpoints that are new are checked at once. An interval begins when a check ends; it is longer by a random part,
+and the first one is any part of an interval, so that checks spread over time. No more than ``MOST_AT_ONCE`` are under
+way; what is due waits for its turn.
 """
 
 from __future__ import annotations
@@ -175,8 +176,10 @@ class HealthProbes:
         if changed:
             self._tell(target.cluster)
             self._log(target, before)
-        check = target.check
-        target.call = self._clock.callLater(check.interval * (1 + check.jitter * self._random()), self._wait, target)
+        check, drawn = target.check, self._random()
+        # After the first one a part of an interval: what began together does not go on so.
+        intervals = 1 + check.jitter * drawn if before else drawn
+        target.call = self._clock.callLater(check.interval * intervals, self._wait, target)
         self._begin()
 
     def _wait(self, target: _Target) -> None:

@@ -18,7 +18,7 @@ from meshproxy.upstream.checking import ProbeFailed, Verdicts
 from meshproxy.upstream.probes import MOST_AT_ONCE, HealthProbes
 
 NAME = "outbound|80||app.test"
-CHECK = HealthCheck(interval=10, jitter=0.5, timeout=2, unhealthy_threshold=2, healthy_threshold=2)
+CHECK = HealthCheck(interval=10, jitter=0, timeout=2, unhealthy_threshold=2, healthy_threshold=2)
 ROTATION = RoundRobinBuilder(lambda bits: 0)
 
 
@@ -37,7 +37,7 @@ class ProbesTestCase(SynchronousTestCase):
         self.under_way: list[tuple[int, HealthCheck, Deferred[None]]] = []
         self.cancelled: list[int] = []
         self.told: list[Verdicts] = []
-        self.drawn = 0.0
+        self.drawn = 0.999999
         self.probes = HealthProbes(self.clock, self.probe, self.told.extend, lambda: self.drawn)
 
     def probe(self, endpoint: Endpoint, check: HealthCheck) -> Deferred[None]:
@@ -66,8 +66,15 @@ class ProbesTestCase(SynchronousTestCase):
 
 class PaceTests(ProbesTestCase):
     def test_interval(self) -> None:
-        """New endpoints are checked at once, and again an interval after each check has ended."""
+        """New endpoints are checked at once, then after a part of an interval, then an interval after each check."""
+        self.drawn = 0.25
         self.follow(cluster([1, 2]))
+        self.assertEqual(self.asked, [1, 2])
+        self.clock.advance(1)
+        self.end()
+        self.clock.advance(2.4)
+        self.assertEqual(self.asked, [])
+        self.clock.advance(0.1)
         self.assertEqual(self.asked, [1, 2])
         self.clock.advance(1)
         self.end()
@@ -78,8 +85,10 @@ class PaceTests(ProbesTestCase):
 
     def test_jitter(self) -> None:
         """An interval is longer by a random part of what the configuration allows."""
+        self.follow(cluster([1], evolve(CHECK, jitter=0.5)))
+        self.end()
         self.drawn = 0.5
-        self.follow(cluster([1]))
+        self.clock.advance(10)
         self.end()
         self.clock.advance(12.4)
         self.assertEqual(self.asked, [])
