@@ -99,6 +99,17 @@ def plain_line(line: bytes) -> tuple[bytes, bytes] | None:
     return None if target[:1] != b"/" or target.translate(None, _PLAIN_TARGET) else (method, target)
 
 
+def check_line_ends(begun: bytes, data: bytes) -> bytes:
+    """Raises ``Refused`` for a bare line feed in front of a request, which llhttp overlooks.
+
+    ``begun`` is the half of a line end that the read before ended with; that of this one is returned.
+    """
+    front = begun + data[: len(data) - len(data.lstrip(b"\r\n"))]
+    if b"\n" in front.replace(b"\r\n", b""):
+        raise Refused(*BAD_REQUEST)
+    return b"\r" if front.endswith(b"\r") and len(front) == len(begun) + len(data) else b""
+
+
 def trusted_address(forwarded_for: bytes, trusted_proxies: int, peer: bytes) -> bytes:
     """The client's address where ``trusted_proxies`` proxies in front are trusted.
 

@@ -28,6 +28,7 @@ from meshproxy.http.requesthead import (
     TOO_LARGE,
     TOO_MANY_FIELDS,
     Refused,
+    check_line_ends,
     is_host,
     plain_line,
     split_target,
@@ -80,6 +81,7 @@ class RequestReader:
         self.on_header = collector(self._names, self._values)
         self._parser: Any = None  # until a head comes that is not known
         self._in_head = self._in_body = self._trim = self._behind = False
+        self._line_end = b""  # the half of one that ended the last read, in front of a request
         self._last = False  # nothing follows the request that was read
         self._head_size = self._idle_size = self.body_left = 0
         self.chunked = self.http10 = False
@@ -122,6 +124,7 @@ class RequestReader:
         line, _, fields = data.partition(b"\r\n")
         first = plain_line(line)
         if first is None or len(data) > self._settings.limits.max_headers_bytes:
+            self._line_end = check_line_ends(self._line_end, data)
             self._parse(data)
             return
         heads = self._settings.known_requests

@@ -178,6 +178,19 @@ class Lines(SynchronousTestCase):
         self.assertEqual((found["headers"], found["expects_continue"]), ([(b"expect", b"100-Continue")], True))
         self.assertFalse(read(head(b"Expect: more")).heads[0]["expects_continue"])
 
+    def test_in_front(self) -> None:
+        """Whole line ends may stand in front of a request, cut anywhere; a bare line feed may not."""
+        request = head()
+        for front in (b"\r\n", b"\r\n\r\n"):
+            for at in range(len(front) + 1):
+                receiver = read(*filter(None, ((front + request)[:at], (front + request)[at:])), request)
+                self.assertEqual(receiver.completed, 2)
+        for front in (b"\n", b"\n\n", b"\r\n\n", b"\n\r\n"):
+            for at in range(len(front) + 1):
+                pieces = [*filter(None, ((front + request)[:at], (front + request)[at:]))]
+                self.assertRaises(Refused, read, *pieces)
+                self.assertRaises(Refused, read, request, *pieces)
+
 
 class Bodies(SynchronousTestCase):
     """Framing of bodies."""
