@@ -26,7 +26,7 @@ MOST_ENDPOINTS = 20_000
 
 Value = dict[str, Any]
 
-_WORST_FIRST = [it.value for it in (Health.UNHEALTHY, Health.DEGRADED, Health.HEALTHY)]
+_WORST_FIRST = [it.value for it in (Health.UNHEALTHY, Health.DRAINING, Health.DEGRADED, Health.HEALTHY)]
 _OVERFLOWS = ("connection", "pending", "request", "retry")
 _SUMMED = ("connections", "pending", "requests", "retries")
 _SUMMED_OF_ENDPOINTS = ("active", "requests", "errors", "ejections", "connections", "connecting", "idle", "pending")

@@ -9,7 +9,7 @@ from meshproxy.config.diagnostics import visible
 
 Value = Mapping[str, Any]
 
-_COLORS = {"unhealthy": "\x1b[31m", "degraded": "\x1b[33m"}
+_COLORS = {"unhealthy": "\x1b[31m", "draining": "\x1b[33m", "degraded": "\x1b[33m"}
 _RESET = "\x1b[0m"
 _HEADINGS = (
     *("ENDPOINT", "STATE", "SINCE", "WHY", "PRIORITY", "WEIGHT", "SHARE"),

@@ -49,7 +49,8 @@ def describe(state: ClusterState) -> ClusterStatus:
 def look(state: ClusterState) -> tuple[Loads, Iterator[EndpointStatus]]:
     """As ``describe``, but each endpoint when it is asked for; those of now, in their order."""
     cluster = state.cluster
-    unhealthy = {} if state.health is None else state.health.health()
+    # Without anything else to watch, a cluster whose documents drain an endpoint has no state of health.
+    unhealthy = dict.fromkeys(state.drains, Health.DRAINING) if state.health is None else state.health.health()
     arrangement = available_builder(cluster).arrange(cluster.endpoints, unhealthy)
     priority_of = arrangement.priority_of()
     endpoints = (

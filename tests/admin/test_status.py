@@ -16,7 +16,7 @@ from meshproxy.admin.shares import KnownShares
 from meshproxy.admin.turns import TURN_SECONDS, Turns
 from meshproxy.errors import ConfigError, Location
 from meshproxy.model import Cluster, Endpoint
-from meshproxy.policies import OutlierDetection
+from meshproxy.policies import Drain, OutlierDetection
 from meshproxy.strategies.maglev import MaglevBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
 from meshproxy.upstream.hosts import Upstreams
@@ -200,6 +200,16 @@ class MergeTests(ValueTestCase):
         self.assertEqual(sum(endpoint["requests"] for endpoint in found["endpoints"]), 3)
         self.assertEqual((found["requests"], found["connections"]), (3, 3))
         self.assertEqual(len(found["endpoints"]), 3)
+
+    def test_draining(self) -> None:
+        """An endpoint that drains shows as such, whoever says so: its documents, or somebody at run time."""
+        for configured in (True, False):
+            wires = [Wire(snapshot(ringed(draining=(Drain("192.0.2.2"),) if configured else ()))) for _ in range(2)]
+            if not configured:
+                wires[1].gateway.upstreams.drains.start(Drain("192.0.2.2"))
+            (found,) = merged([self.told(wire) for wire in wires])
+            states = [endpoint["state"] for endpoint in found["endpoints"]]
+            self.assertEqual(states, ["healthy", "draining", "healthy"], configured)
 
     def test_other_clusters(self) -> None:
         """Clusters and endpoints that only some processes have are there too."""
