@@ -31,23 +31,8 @@ class EndpointStatus:
     active: int
 
 
-@frozen
-class ClusterStatus:
-    """One cluster: its endpoints in their order, and what share of the requests each priority gets."""
-
-    name: str
-    endpoints: tuple[EndpointStatus, ...]
-    loads: Loads
-
-
-def describe(state: ClusterState) -> ClusterStatus:
-    """The status of a cluster."""
-    loads, endpoints = look(state)
-    return ClusterStatus(state.name, tuple(endpoints), loads)
-
-
 def look(state: ClusterState) -> tuple[Loads, Iterator[EndpointStatus]]:
-    """As ``describe``, but each endpoint when it is asked for; those of now, in their order."""
+    """What share of the requests each priority gets; and the endpoints in their order, each when it is asked for."""
     cluster = state.cluster
     # Without anything else to watch, a cluster whose documents drain an endpoint has no state of health.
     unhealthy = dict.fromkeys(state.drains, Health.DRAINING) if state.health is None else state.health.health()
@@ -72,6 +57,3 @@ def _status(state: ClusterState, host: HostState, priority: int | None, health: 
     if host.failing and not host.is_ejected:
         reason, since = f"health check: {host.failing}", host.failing_since
     return EndpointStatus(host.key, priority, health, reason, since, until, ejections, host.active)
-
-
-__all__ = ["ClusterStatus", "EndpointStatus", "describe", "look"]

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshproxy.model import Cluster
 from meshproxy.policies import Keepalive
 from meshproxy.upstream.pool import MOST_IDLE
-from meshproxy.upstream.poolstate import HostPoolState, pool_state
+from meshproxy.upstream.poolstate import HostPoolState, host_pool_state
 from tests.fakes import CLUSTER, Wire, cluster, snapshot
 from tests.http.test_exchange import OK
 from tests.http.test_pools import asking, breakers, limited, statuses
@@ -217,12 +217,13 @@ class States(SynchronousTestCase):
         asking(wire, 1)
         wire.accept().send(OK)
         asking(wire, 4)
-        found = pool_state(wire.gateway.upstreams.clusters[CLUSTER])
-        self.assertEqual((found.cluster, found.limits.max_connections), (CLUSTER, 2))
+        state = wire.gateway.upstreams.clusters[CLUSTER]
+        found = state.breakers
+        self.assertEqual((state.name, state.cluster.pool.max_connections), (CLUSTER, 2))
         self.assertEqual((found.connections, found.pending, found.requests, found.retries), (2, 1, 1, 0))
         self.assertEqual((found.pending_overflows, found.request_overflows, found.retry_overflows), (2, 0, 0))
         self.assertEqual(
-            found.hosts,
+            tuple(map(host_pool_state, state.hosts.values())),
             (
                 HostPoolState("192.0.2.1:8080", connections=2, connecting=1, idle=0, pending=1, active=1),
                 HostPoolState("192.0.2.2:8080", connections=0, connecting=0, idle=0, pending=0, active=0),

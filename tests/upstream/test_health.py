@@ -15,11 +15,12 @@ from meshproxy.availability import AvailableBuilder, Health
 from meshproxy.interfaces import ILoadBalancerBuilder
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.policies import Localities, OutlierDetection, Warmup
+from meshproxy.priority import Loads
 from meshproxy.strategies.least_request import LeastRequestBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
 from meshproxy.strategies.round_robin import RoundRobinBuilder
 from meshproxy.upstream.building import Builds
-from meshproxy.upstream.describing import describe
+from meshproxy.upstream.describing import EndpointStatus, look
 from meshproxy.upstream.health import TABLE_SECONDS
 from meshproxy.upstream.hosts import Upstreams
 
@@ -357,6 +358,10 @@ class WarmupTests(HealthCase):
 
 
 class DescriptionTests(HealthCase):
+    def status(self) -> tuple[Loads, list[EndpointStatus]]:
+        loads, endpoints = look(self.state)
+        return loads, list(endpoints)
+
     def test_states(self) -> None:
         """Each endpoint's health is told with reason and time, and the loads of the priorities."""
         members = (*endpoints(2), Endpoint("10.0.0.1", 3, locality="us"))
@@ -366,27 +371,27 @@ class DescriptionTests(HealthCase):
         self.clock.advance(5)
         self.answer(500, 1)
         self.clock.advance(2)
-        found = describe(self.state)
-        first, second, third = found.endpoints
-        self.assertEqual((found.name, found.loads.healthy), (NAME, (70, 30)))
+        loads, found = self.status()
+        first, second, third = found
+        self.assertEqual((self.state.name, loads.healthy), (NAME, (70, 30)))
         self.assertEqual((first.key, first.health, first.reason), ("10.0.0.1:1", Health.UNHEALTHY, "consecutive_5xx"))
         self.assertEqual((first.since, first.until, first.ejections), (105, 115, 1))
         self.assertEqual((second.health, second.reason, second.since, second.until), (Health.HEALTHY, "", 100, None))
-        self.assertEqual([it.priority for it in found.endpoints], [0, 0, 1])
+        self.assertEqual([it.priority for it in found], [0, 0, 1])
         self.assertEqual(third.active, 0)
         self.clock.pump([1] * 10)
-        back = describe(self.state).endpoints[0]
+        back = self.status()[1][0]
         self.assertEqual((back.health, back.reason, back.until), (Health.HEALTHY, "consecutive_5xx", None))
         self.assertEqual(back.since, 115)
 
     def test_plain(self) -> None:
         """A cluster without any rule has one priority, and all of it is healthy."""
         self.serve(endpoints(2), outliers=None)
-        found = describe(self.state)
-        self.assertEqual({(it.priority, it.health) for it in found.endpoints}, {(0, Health.HEALTHY)})
+        _, found = self.status()
+        self.assertEqual({(it.priority, it.health) for it in found}, {(0, Health.HEALTHY)})
 
     def test_left_out(self) -> None:
         """One that gets no requests because of its locality has no priority."""
         members = (Endpoint("10.0.0.1", 1, locality="eu"), Endpoint("10.0.0.1", 2, locality="us"))
         self.serve(members, AvailableBuilder(ROTATION, Localities(weighted=True, shares=(("eu", 100),))))
-        self.assertEqual([it.priority for it in describe(self.state).endpoints], [0, None])
+        self.assertEqual([it.priority for it in self.status()[1]], [0, None])

@@ -8,7 +8,7 @@ from meshproxy.availability import Health
 from meshproxy.policies import HealthCheck, OutlierDetection, Warmup
 from meshproxy.strategies.ring_hash import RingHashBuilder
 from meshproxy.upstream.checking import Verdicts
-from meshproxy.upstream.describing import describe
+from meshproxy.upstream.describing import look
 from meshproxy.upstream.health import FIRST_CHECK_SECONDS, TABLE_SECONDS
 from tests.upstream.test_health import NAME, HealthCase, endpoints
 
@@ -133,10 +133,10 @@ class HealthCheckTests(HealthCase):
         self.clock.advance(1)
         self.verdict("1", p2="status 503")
         self.clock.advance(5)
-        found = describe(self.state).endpoints[1]
+        found = list(look(self.state)[1])[1]
         self.assertEqual((found.health, found.reason, found.since), (Health.UNHEALTHY, "health check: status 503", 1))
         self.verdict("12")
-        found = describe(self.state).endpoints[1]
+        found = list(look(self.state)[1])[1]
         self.assertEqual((found.health, found.reason, found.since), (Health.HEALTHY, "", 6))
 
     def test_cluster_gone(self) -> None:
