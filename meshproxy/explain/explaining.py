@@ -24,9 +24,9 @@ from meshproxy.explain.values import (
     SeenRequest,
     TriedRoute,
 )
-from meshproxy.http import filters, rewriting
-from meshproxy.http.localreply import content_fields
+from meshproxy.http import filters
 from meshproxy.http.requesthead import Refused
+from meshproxy.http.routeanswers import preflight_answer, route_answer
 from meshproxy.model import Listener
 from meshproxy.routes import ALWAYS, Fault, Forward, Redirect, Route, VirtualHost
 from meshproxy.routing import RouteTable, host_of
@@ -145,20 +145,10 @@ def _acted(gateway: Gateway, request: AskedRequest, route: Route, explanation: E
 
 
 def _own_answer(plan: Plan, request: AskedRequest) -> Answer:
-    answer = plan.answer
-    assert answer is not None
-    body = b""
-    if isinstance(answer, Redirect):
-        query = request.path[len(request.route_path) :]
-        target = rewriting.location(answer, request.scheme, request.authority, request.route_path, query)
-        fields = [(b"location", target), *content_fields(answer.status, body)]
-    else:
-        body = answer.body or b""
-        fields = content_fields(answer.status, body)
-    if plan.edits is not None:
-        fields = plan.edits.response(fields, request)
-    reason = "the route redirects" if isinstance(answer, Redirect) else "the route answers directly"
-    return Answer(answer.status, "direct_response", "", texts(fields), text(body), reason)
+    assert plan.answer is not None
+    fields, body = route_answer(plan, request)
+    reason = "the route redirects" if isinstance(plan.answer, Redirect) else "the route answers directly"
+    return Answer(plan.answer.status, "direct_response", "", texts(fields), text(body), reason)
 
 
 def _cors(plan: Plan, request: AskedRequest) -> tuple[str, Answer | None]:
@@ -167,10 +157,10 @@ def _cors(plan: Plan, request: AskedRequest) -> tuple[str, Answer | None]:
     if cors is None or not origin:
         return "", None
     admitted = cors.admits(origin)
-    if filters.is_preflight(request.method, request.header_values) and (admitted or not cors.forward_unmatched):
-        fields = cors.preflight(origin, request.header_values) if admitted else []
+    fields = preflight_answer(cors, origin, request)
+    if fields is not None:
         reason = f"a CORS preflight of {text(origin)}, which the corsPolicy {'admits' if admitted else 'refuses'}"
-        return "", Answer(200, "cors_response", "", texts([*content_fields(200, b""), *fields]), "", reason)
+        return "", Answer(200, "cors_response", "", texts(fields), "", reason)
     return f"origin {text(origin)} is {'admitted' if admitted else 'not admitted'}", None
 
 

@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from meshproxy.http import filters, rewriting
+from meshproxy.http import filters
 from meshproxy.http.forwarding import ForwardedRequest
 from meshproxy.http.headeroperations import Field, without
 from meshproxy.http.localreply import WITHOUT_BODY, content_fields, local_reply
 from meshproxy.http.request import UnreadHead
 from meshproxy.http.requesthead import Refused
-from meshproxy.routes import Redirect
+from meshproxy.http.routeanswers import preflight_answer, route_answer
 
 if TYPE_CHECKING:
     from meshproxy.http.downstream import Downstream
@@ -114,31 +114,20 @@ class Exchange(ForwardedRequest):
         origin = filters.origin_of(self.header_values)
         if not origin:
             return False
-        admitted = cors.admits(origin)
-        if filters.is_preflight(self.method, self.header_values) and (admitted or not cors.forward_unmatched):
-            fields = cors.preflight(origin, self.header_values) if admitted else []
-            self.reply(200, b"", b"", b"cors_response", [*content_fields(200, b""), *fields])
+        fields = preflight_answer(cors, origin, self)
+        if fields is not None:
+            self.reply(200, b"", b"", b"cors_response", fields)
             return True
-        if admitted:
+        if cors.admits(origin):
             self._cors_fields = cors.actual(origin)
             self.special = self.edited = True
         return False
 
     def _answer(self) -> None:
         """Answer as the route says, with a redirect or directly."""
-        answer, edits = self.plan.answer, self.plan.edits
-        assert answer is not None
-        if isinstance(answer, Redirect):
-            body = b""
-            query = self.path[len(self.route_path) :]
-            target = rewriting.location(answer, self.scheme, self.authority, self.route_path, query)
-            fields = [(b"location", target), *content_fields(answer.status, body)]
-        else:
-            body = answer.body or b""
-            fields = content_fields(answer.status, body)
-        if edits is not None:
-            fields = edits.response(fields, self)
-        self.reply(answer.status, body, b"", b"direct_response", fields)
+        assert self.plan.answer is not None
+        fields, body = route_answer(self.plan, self)
+        self.reply(self.plan.answer.status, body, b"", b"direct_response", fields)
 
     # The response
 
