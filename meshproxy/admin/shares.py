@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from twisted.logger import Logger
 
 from meshproxy.admin.turns import Turns
-from meshproxy.explain.keyspace import sample_hashes
+from meshproxy.explain.keyspace import owners, sample_hashes
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.upstream.hosts import ClusterState
 
@@ -67,7 +67,6 @@ async def _shares(balancer: ILoadBalancer, number: int, turns: Turns) -> dict[st
     hashes = sample_hashes(number)
     found: Counter[str] = Counter()
     for start in range(0, number, _PIECE):
-        picked = [balancer.pick(it, 0) for it in hashes[start : start + _PIECE]]
-        found.update(endpoint.key for endpoint in picked if endpoint is not None)
+        found.update(filter(None, owners(balancer, hashes[start : start + _PIECE])))
         await turns.pause()
     return {key: count / number for key, count in found.items()}

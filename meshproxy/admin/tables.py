@@ -9,13 +9,12 @@ samples can tell.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Iterable
 
 from attrs import frozen
 from twisted.logger import Logger
 
-from meshproxy.explain.keyspace import Shares, even_shares, sample_hashes
+from meshproxy.explain.keyspace import Shares, owners, sample_hashes, shares_of
 from meshproxy.hashing import xxh64
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster
@@ -69,20 +68,14 @@ class Tables:
 
 
 def _looked_at(cluster: Cluster, balancer: ILoadBalancer, before: TableFacts | None) -> TableFacts | None:
-    pick = balancer.pick
     try:
-        keys = ["" if (endpoint := pick(sample, 0)) is None else endpoint.key for sample in _SAMPLES]
+        keys = owners(balancer, _SAMPLES)
     except Exception:  # noqa: BLE001 - a strategy that fails here has no facts; requests show more of it
         _log.failure("The load balancer of cluster {cluster} could not be sampled", cluster=cluster.name)
         return None
-    counts = Counter(keys)
-    found = Shares(
-        {endpoint.key: counts[endpoint.key] / len(keys) for endpoint in cluster.endpoints},
-        even_shares(cluster.endpoints),
-    )
-    owners = array("Q", [xxh64(key.encode()) for key in keys])
-    moved = 0 if before is None else sum(map(int.__ne__, owners, before.owners))
+    numbers = array("Q", [xxh64(key.encode()) for key in keys])
+    moved = 0 if before is None else sum(map(int.__ne__, numbers, before.owners))
     # With very many endpoints, two tables may differ and the samples not.
     members = [(endpoint.key, endpoint.weight) for endpoint in cluster.endpoints]
     fingerprint = f"{xxh64(repr((members, keys)).encode()):016x}"
-    return TableFacts(fingerprint, found, moved / len(keys), owners)
+    return TableFacts(fingerprint, shares_of(keys, cluster.endpoints), moved / len(keys), numbers)

@@ -58,12 +58,20 @@ class Movement:
 
 def shares(balancer: ILoadBalancer, endpoints: Sequence[Endpoint], hashes: Sequence[int]) -> Shares:
     """How ``balancer``, which was built for ``endpoints``, shares out ``hashes``, of which there is at least one."""
-    found: Counter[str] = Counter({endpoint.key: 0 for endpoint in endpoints})
-    for key_hash in hashes:
-        endpoint = balancer.pick(key_hash, 0)
-        if endpoint is not None:
-            found[endpoint.key] += 1
-    return Shares({key: count / len(hashes) for key, count in found.items()}, even_shares(endpoints))
+    return shares_of(owners(balancer, hashes), endpoints)
+
+
+def owners(balancer: ILoadBalancer, hashes: Iterable[int]) -> list[str]:
+    """``Endpoint.key`` of the endpoint that each hash belongs to; empty where there is none."""
+    pick = balancer.pick
+    return ["" if (endpoint := pick(key_hash, 0)) is None else endpoint.key for key_hash in hashes]
+
+
+def shares_of(keys: Sequence[str], endpoints: Sequence[Endpoint]) -> Shares:
+    """The shares of ``endpoints`` in hashes whose owners have these keys, of which there is at least one."""
+    counts = Counter(keys)
+    shares = {endpoint.key: counts[endpoint.key] / len(keys) for endpoint in endpoints}
+    return Shares(shares, even_shares(endpoints))
 
 
 def even_shares(endpoints: Iterable[Endpoint]) -> dict[str, float]:
@@ -83,11 +91,11 @@ def movement(
     hashes: Sequence[int],
 ) -> Movement:
     """What a change from ``old`` to ``new`` moves."""
-    pairs: Counter[tuple[str, str]] = Counter()
-    for key_hash in hashes:
-        before, after = old.pick(key_hash, 0), new.pick(key_hash, 0)
-        if before is not None and after is not None and before.key != after.key:
-            pairs[before.key, after.key] += 1
+    pairs = Counter(
+        (before, after)
+        for before, after in zip(owners(old, hashes), owners(new, hashes), strict=True)
+        if before and after and before != after
+    )
     moved = {pair: count / len(hashes) for pair, count in pairs.most_common()}
     return Movement(sum(moved.values()), least_movement(old_endpoints, new_endpoints), moved)
 
