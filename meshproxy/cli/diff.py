@@ -12,9 +12,7 @@ from attrs import asdict
 from twisted.internet.task import Clock
 
 from meshproxy.cli.arguments import add_identity_arguments, load, reason, wants_color
-from meshproxy.config.diagnostics import render as render_findings
 from meshproxy.config.diagnostics import visible
-from meshproxy.errors import ConfigError
 from meshproxy.explain.difference import ClusterChange, Difference, RouteChange, difference
 from meshproxy.explain.drawing import movement_svg
 from meshproxy.explain.keyspace import SAMPLES
@@ -25,7 +23,6 @@ from meshproxy.registry import Registry
 
 EX_MOVED = 1
 EX_USAGE = 64
-EX_CONFIG = 78
 _MOST_PAIRS = 10
 _RESET, _RED, _GREEN, _BOLD = "\x1b[0m", "\x1b[31m", "\x1b[32m", "\x1b[1m"
 
@@ -66,13 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Print the difference, and return the exit status."""
+    """Print the difference, and return the exit status. Raises ``ConfigError``."""
     registry = Registry.discover()
-    try:
-        old, new = (load([path], arguments, registry, stdin) for path in (arguments.old, arguments.new))
-    except ConfigError as error:
-        stderr.write(render_findings(error.diagnostics, wants_color(stderr)))
-        return EX_CONFIG
+    old, new = (load([path], arguments, registry, stdin) for path in (arguments.old, arguments.new))
     found = difference(old, new, arguments.samples)
     try:
         replayed = _replayed(old, new, arguments)

@@ -10,10 +10,8 @@ from typing import BinaryIO, TextIO
 
 from attrs import asdict
 
-from meshproxy.cli.arguments import add_config_argument, add_identity_arguments, load, reason, wants_color
-from meshproxy.config.diagnostics import render as render_findings
+from meshproxy.cli.arguments import add_config_argument, add_identity_arguments, load, reason
 from meshproxy.config.diagnostics import suggest, visible
-from meshproxy.errors import ConfigError
 from meshproxy.explain.drawing import shares_svg
 from meshproxy.explain.keyspace import SAMPLES, Shares, sample_hashes, shares
 from meshproxy.hashing import xxh64
@@ -22,7 +20,6 @@ from meshproxy.registry import Registry
 
 EX_FINDINGS = 1
 EX_USAGE = 64
-EX_CONFIG = 78
 _BAR = 40
 _VERSION = 1
 
@@ -41,15 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Print the shares, and return the exit status."""
+    """Print the shares, and return the exit status. Raises ``ConfigError``."""
     if arguments.samples < 1:
         stderr.write(f"meshproxy distribution: --samples {arguments.samples}: must be at least 1\n")
         return EX_USAGE
-    try:
-        snapshot = load(arguments.config, arguments, Registry.discover(), stdin)
-    except ConfigError as error:
-        stderr.write(render_findings(error.diagnostics, wants_color(stderr)))
-        return EX_CONFIG
+    snapshot = load(arguments.config, arguments, Registry.discover(), stdin)
     try:
         hashes = _hashes(arguments)
         clusters = _wanted(snapshot.clusters, arguments.cluster)

@@ -9,8 +9,6 @@ from typing import BinaryIO, TextIO
 from twisted.internet.task import Clock
 
 from meshproxy.cli.arguments import add_config_argument, add_identity_arguments, load, wants_color
-from meshproxy.config.diagnostics import render as render_findings
-from meshproxy.errors import ConfigError
 from meshproxy.explain import Explanation, explain, parse_asked
 from meshproxy.explain.rendering import render
 from meshproxy.http.gateway import Gateway
@@ -18,7 +16,6 @@ from meshproxy.registry import Registry
 
 EX_NOT_SERVED = 1
 EX_USAGE = 64
-EX_CONFIG = 78
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,20 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Explain, and return the exit status."""
+    """Explain, and return the exit status. Raises ``ConfigError``."""
     try:
         asked = parse_asked(arguments.request, arguments.header, arguments.client, arguments.port)
     except ValueError as error:
         stderr.write(f"meshproxy explain: {error}\n")
         return EX_USAGE
-    registry = Registry.discover()
-    try:
-        snapshot = load(arguments.config, arguments, registry, stdin)
-    except ConfigError as error:
-        stderr.write(render_findings(error.diagnostics, wants_color(stderr)))
-        return EX_CONFIG
     gateway = Gateway(Clock())
-    gateway.install(snapshot)
+    gateway.install(load(arguments.config, arguments, Registry.discover(), stdin))
     try:
         explanation = explain(gateway, asked)
     except ValueError as error:

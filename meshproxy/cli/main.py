@@ -1,7 +1,7 @@
 """The command line of ``meshproxy``.
 
-Exit status: 0 when all is well, 64 for wrong usage (one line on standard error), else what the command says. No reactor
-is needed, and none is imported.
+Exit status: 0 when all is well, 64 for wrong usage (one line on standard error), 78 for a configuration that does not
+load (with its findings), else what the command says. No reactor is needed, and none is imported.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import NoReturn
 
 from meshproxy import __version__
 from meshproxy.cli import check, diff, distribution, drain, explain, plugins, status
+from meshproxy.cli.arguments import wants_color
+from meshproxy.config.diagnostics import render
+from meshproxy.errors import ConfigError
 
 EX_USAGE = 64
 _EX_PIPE = 141
@@ -43,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = given.run(given, sys.stdin.buffer, sys.stdout, sys.stderr)
         sys.stdout.flush()
+    except ConfigError as error:
+        sys.stderr.write(render(error.diagnostics, wants_color(sys.stderr)))
+        return check.EX_CONFIG
     except BrokenPipeError:
         # Whoever reads has seen enough. Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
