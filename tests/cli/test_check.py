@@ -8,13 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from meshproxy.cli.main import main
 from meshproxy.config import load, read
 from meshproxy.config.diagnostics import render
 from meshproxy.errors import ConfigError
 from meshproxy.model import ProxyIdentity
+from tests.cli.running import CommandTestCase
 from tests.config.loading import GATEWAY, ROUTE, SERVICE, bundled
 
 GOOD = GATEWAY + SERVICE + ROUTE
@@ -22,27 +21,14 @@ WARNED = GOOD.replace("host: app.test", "host: app.tset")
 WRONG = GOOD.replace("hosts: ['*']", "hsots: ['*']", 1)
 
 
-class Input(io.TextIOWrapper):
-    def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data))
-
-
-class CheckTestCase(SynchronousTestCase):
+class CheckTestCase(CommandTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
 
     def check(self, *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
         """The exit status, standard output and standard error of ``meshproxy check``."""
-        stdout, stderr = io.StringIO(), io.StringIO()
-        self.patch(sys, "stdout", stdout)
-        self.patch(sys, "stderr", stderr)
-        self.patch(sys, "stdin", Input(stdin))
-        try:
-            status = main(["check", *arguments])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        return status, stdout.getvalue(), stderr.getvalue()
+        return self.run_command("check", *arguments, stdin=stdin)
 
     def file(self, text: str, name: str = "mesh.yaml") -> str:
         path = self.folder / name

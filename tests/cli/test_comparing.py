@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from meshproxy.cli.main import main
+from tests.cli.running import CommandTestCase
 from tests.config.loading import GATEWAY, istio
 
 ROUTE = istio(
@@ -27,7 +23,7 @@ def service(*ports: int) -> str:
     return istio("ServiceEntry", "up", f"hosts: [up.test]\nresolution: STATIC\n{ports_text}\nendpoints:\n{endpoints}")
 
 
-class ComparingTestCase(SynchronousTestCase):
+class ComparingTestCase(CommandTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
@@ -37,17 +33,6 @@ class ComparingTestCase(SynchronousTestCase):
         path = self.folder / name
         path.write_text(text)
         return str(path)
-
-    def run_command(self, *arguments: str) -> tuple[int, str, str]:
-        """The exit status, standard output and standard error."""
-        stdout, stderr = io.StringIO(), io.StringIO()
-        self.patch(sys, "stdout", stdout)
-        self.patch(sys, "stderr", stderr)
-        try:
-            status = main(arguments)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        return status, stdout.getvalue(), stderr.getvalue()
 
 
 class DiffTests(ComparingTestCase):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from meshproxy.cli.main import main
+from tests.cli.running import CommandTestCase
 from tests.config.loading import GATEWAY, SERVICE, istio
 from tests.packaging.checkout import ROOT
 
@@ -53,17 +49,10 @@ subsets:
 )
 
 
-class ExplainTestCase(SynchronousTestCase):
+class ExplainTestCase(CommandTestCase):
     def explain(self, *arguments: str) -> tuple[int, str, str]:
         """The exit status, standard output and standard error of ``meshproxy explain``."""
-        stdout, stderr = io.StringIO(), io.StringIO()
-        self.patch(sys, "stdout", stdout)
-        self.patch(sys, "stderr", stderr)
-        try:
-            status = main(["explain", *arguments])
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        return status, stdout.getvalue(), stderr.getvalue()
+        return self.run_command("explain", *arguments)
 
     def canary(self, *arguments: str) -> tuple[int, str, str]:
         path = Path(self.mktemp())

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import socket
-import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.cli.main import main
 from meshproxy.cli.statustable import lines
+from tests.cli.running import CommandTestCase
 
 ENDPOINT = {
     "address": "10.0.0.7:8080",
@@ -78,17 +76,10 @@ outbound|80||app.test: 1 of 2 endpoints healthy, ringHash
 """  # noqa: E501
 
 
-class StatusTestCase(SynchronousTestCase):
+class StatusTestCase(CommandTestCase):
     def status(self, *arguments: str) -> tuple[int, str, str]:
         """The exit status, standard output and standard error of ``meshproxy status``."""
-        stdout, stderr = io.StringIO(), io.StringIO()
-        self.patch(sys, "stdout", stdout)
-        self.patch(sys, "stderr", stderr)
-        try:
-            status = main(["status", *arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, stdout.getvalue(), stderr.getvalue()
+        return self.run_command("status", *arguments)
 
     def serve(self, body: str, status: int = 200) -> str:
         """The address of a server that gives this answer; ``asked`` has the paths."""
