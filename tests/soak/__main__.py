@@ -27,6 +27,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater, react
 
 from tests.soak.gateway import Gateway
+from tests.soak.mesh import mesh
 from tests.soak.peers import Answered, SoakEndpoint, State, User
 
 ENDPOINTS, USERS = 6, 40
@@ -34,52 +35,19 @@ TRIES = 3
 _PAUSE = 0.02
 _FAULT_SECONDS = 2.0
 
-MESH = """\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: main}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: main}
-spec:
-  gateways: [main]
-  hosts: ['*']
-  http:
-  - route: [{destination: {host: soak.example}}]
+_ROUTES = f"""\
+  - route: [{{destination: {{host: soak.example}}}}]
     retries:
-      attempts: %(retries)d
+      attempts: {TRIES - 1}
       perTryTimeout: 1s
       retryOn: connect-failure,reset,5xx
       retryIgnorePreviousHosts: true
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: main}
-spec:
-  host: soak.example
-  trafficPolicy:
-    loadBalancer: {consistentHash: {httpCookie: {name: ISTIOID, ttl: 60s}, minimumRingSize: 1}}
+"""
+_POLICY = """\
     outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 2s, maxEjectionPercent: 80}
----
-apiVersion: meshproxy.dev/v1alpha1
-kind: BackendPolicy
-metadata: {name: main}
-spec:
-  host: soak.example
-  healthCheck: {http: {path: /healthz}, interval: 500ms, timeout: 500ms, unhealthyThreshold: 2, healthyThreshold: 1}
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: main}
-spec:
-  hosts: [soak.example]
-  resolution: STATIC
-  ports: [{name: http, number: 8080, protocol: HTTP}]
-  endpoints: [%(endpoints)s]
+"""
+_CHECKS = "interval: 500ms, timeout: 500ms, unhealthyThreshold: 2, healthyThreshold: 1"
+_LOG = """\
 ---
 apiVersion: meshproxy.dev/v1alpha1
 kind: Mesh
@@ -87,8 +55,8 @@ metadata: {name: main}
 spec:
   accessLogEncoding: JSON
   accessLogFormat: |
-    {"id": "%%REQ(X-SOAK)%%", "flags": "%%RESPONSE_FLAGS%%", "tries": "%%UPSTREAM_REQUEST_ATTEMPT_COUNT%%",
-     "host": "%%UPSTREAM_HOST%%"}
+    {"id": "%REQ(X-SOAK)%", "flags": "%RESPONSE_FLAGS%", "tries": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+     "host": "%UPSTREAM_HOST%"}
 """
 
 
@@ -99,8 +67,8 @@ async def soak(reactor: Any, seconds: float, seed: int) -> int:
     answers: list[Answered] = []
     with TemporaryDirectory() as folder:
         config, access_log = Path(folder, "mesh.yaml"), Path(folder, "access.log")
-        listed = ", ".join(f"{{address: 127.0.0.1, ports: {{http: {it.name.split(':')[1]}}}}}" for it in endpoints)
-        config.write_text(MESH % {"endpoints": listed, "retries": TRIES - 1})
+        listed = [("127.0.0.1", int(it.name.split(":")[1])) for it in endpoints]
+        config.write_text(mesh(listed, _ROUTES, "minimumRingSize: 1", _CHECKS, _POLICY) + _LOG)
         gateway = Gateway(reactor, config, access_log)
         try:
             port = await gateway.port

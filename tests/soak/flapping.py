@@ -21,6 +21,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater, react
 
 from tests.soak.gateway import Gateway
+from tests.soak.mesh import mesh
 from tests.soak.peers import Answered, Serving, User
 
 ENDPOINTS, USERS = 1000, 20
@@ -29,49 +30,12 @@ STRATEGIES = {"ringHash": "ringHash: {}", "maglev": "maglev: {tableSize: 65537}"
 _INTERVAL = 10
 _PAUSE, _LOOK_PAUSE = 0.02, 0.005
 
-MESH = """\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: main}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: main}
-spec:
-  gateways: [main]
-  hosts: ['*']
-  http:
+_ROUTES = """\
   - match: [{headers: {cookie: {prefix: 'ISTIOID=look'}}}]
     directResponse: {status: 200, body: {string: ok}}
   - route: [{destination: {host: soak.example}}]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: main}
-spec:
-  host: soak.example
-  trafficPolicy:
-    loadBalancer: {consistentHash: {httpCookie: {name: ISTIOID, ttl: 60s}, %(strategy)s}}
----
-apiVersion: meshproxy.dev/v1alpha1
-kind: BackendPolicy
-metadata: {name: main}
-spec:
-  host: soak.example
-  healthCheck: {http: {path: /healthz}, interval: %(interval)ds, unhealthyThreshold: 1, healthyThreshold: 1}
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: main}
-spec:
-  hosts: [soak.example]
-  resolution: STATIC
-  ports: [{name: http, number: 8080, protocol: HTTP}]
-  endpoints: [%(endpoints)s]
 """
+_CHECKS = f"interval: {_INTERVAL}s, unhealthyThreshold: 1, healthyThreshold: 1"
 
 
 class Fleet:
@@ -105,8 +69,8 @@ async def flap(reactor: Any, seconds: float, strategy: str) -> int:
     looks: list[Answered] = []
     with TemporaryDirectory() as folder:
         config = Path(folder, "mesh.yaml")
-        listed = ", ".join(f"{{address: {it}, ports: {{http: {fleet.port}}}}}" for it in fleet.addresses)
-        config.write_text(MESH % {"endpoints": listed, "strategy": STRATEGIES[strategy], "interval": _INTERVAL})
+        listed = [(address, fleet.port) for address in fleet.addresses]
+        config.write_text(mesh(listed, _ROUTES, STRATEGIES[strategy], _CHECKS))
         gateway = Gateway(reactor, config)
         try:
             port = await gateway.port
