@@ -9,7 +9,7 @@ import subprocess
 import sys
 from tempfile import TemporaryDirectory
 
-from tests.integration.test_workers import WorkersTestCase, children
+from tests.integration.workers import WorkersTestCase, children
 from tests.processes import PATIENCE, TWISTD, Process, get, mesh, wait_for_end
 
 
