@@ -103,7 +103,7 @@ def strings(fields: Fields, name: str) -> list[tuple[str, Node]]:
 
 def export_to(fields: Fields, namespace: str, may_be_nowhere: bool = False) -> frozenset[str]:
     """The namespaces that see an object of ``namespace``; ``*`` for all, ``~`` for none."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     for text, node in strings(fields, "exportTo"):
         target = namespace if text == "." else text
         if target in found:
@@ -111,7 +111,7 @@ def export_to(fields: Fields, namespace: str, may_be_nowhere: bool = False) -> f
         elif target == NOWHERE and not may_be_nowhere:
             fields.findings.error(node.location, f"{node.path} may not be '~', only that of a ServiceEntry")
         elif target in (EVERYWHERE, NOWHERE) or is_dns_label(target):
-            found.append(target)
+            found[target] = None
         else:
             fields.findings.error(node.location, f"{node.path} must be '.', '*' or a namespace, not {text!r}")
     for alone in (EVERYWHERE, NOWHERE):

@@ -24,7 +24,7 @@ from meshproxy.config.secrets import Secrets
 from meshproxy.config.servers import joined, selected
 from meshproxy.config.services import Services
 from meshproxy.config.sources import Sources, with_excerpts
-from meshproxy.config.virtual_hosts import VirtualHosts
+from meshproxy.config.virtual_hosts import Places, VirtualHosts
 from meshproxy.errors import ConfigError, Diagnostic, Location, Severity
 from meshproxy.model import Listener, ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
@@ -95,8 +95,8 @@ class Loader:
         clusters = Clusters(
             services, rules, policies, secrets, strategies, findings, objects.broken, timeout, identity, known
         )
-        tables = self._tables(objects, clusters, findings)
-        compiled = Compiled(objects, services, rules, policies, clusters, tables, identity, self._memory)
+        tables, places = self._tables(objects, clusters, findings)
+        compiled = Compiled(objects, services, rules, policies, clusters, tables, identity, places, self._memory)
         warn_of_no_effect(compiled, findings)
         listeners = tuple(
             Listener(table.bind, table.port, self._route_table(table), table.servers[0][1].location) for table in tables
@@ -126,7 +126,7 @@ class Loader:
             else:
                 return parts, objects
 
-    def _tables(self, objects: Objects, clusters: Clusters, findings: Findings) -> list[Table]:
+    def _tables(self, objects: Objects, clusters: Clusters, findings: Findings) -> tuple[list[Table], Places]:
         identity, memory = self._identity, self._memory
         opened = selected(objects.gateways, identity)
         active = active_services(objects, opened, identity)
@@ -141,7 +141,7 @@ class Loader:
             if served:
                 pairs = [(it.gateway, it.server) for it in served]
                 tables.append(Table(bind, port, pairs, virtual_hosts.table(served)))
-        return tables
+        return tables, virtual_hosts.places
 
     def _route_table(self, table: Table) -> RouteTable:
         kept, address = self._memory.tables, (table.bind, table.port)

@@ -3,7 +3,7 @@
 Rules, where they are not YAML's own:
 
 - Nesting and what aliases expand to are bounded. An alias is the same object as its anchor, so a small file can stand
-  for a tree that nobody can walk; what a file spells out is never limited.
+  for a tree that nobody can walk; what a file spells out is never limited. A long text counts as several values.
 - Keys are strings. An unquoted number or boolean is the key that it becomes in JSON; null, lists and mappings are
   errors.
 - Duplicate keys are errors. Merge keys (``<<``) are expanded: a mapping's own keys win, then those of earlier merges.
@@ -52,6 +52,7 @@ _TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bo
 # are one character, so that columns are right.
 _LAST_COLON = re.compile(r"(?<=[0-9A-Fa-f]:):(?=[,\]}])")
 _STAND_IN = "\ue000"
+_LONG = 256
 _Loader: type[yaml.CSafeLoader] | type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -114,9 +115,9 @@ class Composer:
             while (event := next_event()) is not None:
                 kind = type(event)
                 if kind is ScalarEvent:
-                    self._spelled += 1
                     mark = event.start_mark
                     content = event.value.replace(_STAND_IN, ":") if stand_ins else event.value
+                    self._spelled += 1 if len(content) < _LONG else _weight(content)
                     tag = ("" if event.implicit[0] else "str") if event.tag is None else self._scalar_tag(event)
                     value = Text(first + mark.line, mark.column + 1, content, tag)
                     if event.anchor is None and self._stack:
@@ -199,7 +200,7 @@ class Composer:
     def _add(self, value: Value, anchor: str | None) -> None:
         """Put a complete value into what is open."""
         if anchor is not None:
-            self._anchors[anchor] = _Anchored(value)
+            self._anchors[anchor] = _Anchored(value, _weight(value.text) if isinstance(value, Text) else 1)
         if not self._stack:
             self._root = value
             return
@@ -276,6 +277,11 @@ class Composer:
 
     def _place(self, value: Value) -> Location:
         return Location(self._origin, value.line, value.column)
+
+
+def _weight(text: str) -> int:
+    """As how many values a text counts, which messages and the like may repeat as a whole."""
+    return 1 + len(text) // _LONG
 
 
 def _stop(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:

@@ -26,8 +26,8 @@ MOST_SYNTAX_ERRORS = 20
 _START = "\n---"
 _BEHIND_START = " \t\r\n"
 _DIRECTIVES = tuple(f"{line_end}%" for line_end in "\n\r\x85\u2028\u2029")
-# To begin with a piece takes a while, which a file of tiny documents would make long. Those of objects are larger.
-_LEAST_PIECE = 40
+# To begin with a piece takes a while, which a file of tiny documents would make long. Nearly all of objects are larger.
+_LEAST_PIECE = 100
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:

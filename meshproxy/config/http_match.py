@@ -21,6 +21,7 @@ from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, Rou
 
 _COMPARISONS = {it.value: it for it in (Comparison.EXACT, Comparison.PREFIX, Comparison.REGEX)}
 _PSEUDO_HEADERS = (":method", ":scheme", ":authority", ":path", ":status")
+_LONGEST_NAME = 1_000
 _CLAIM = "@request.auth.claims"
 _PRESENT = TextMatch()
 _FIELDS = (
@@ -112,7 +113,7 @@ def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Mat
     ignore_case = fields.boolean("ignoreUriCase") or False
     return Match(
         node.location,
-        fields.string("name"),
+        decode_name(fields),
         _path_match(fields, ignore_case),
         ignore_case,
         fields.read("scheme", text_match),
@@ -126,6 +127,16 @@ def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Mat
         checks.labels(fields, "sourceLabels") if "sourceLabels" in fields else {},
         fields.read("sourceNamespace", checks.dns_label) or "",
     )
+
+
+def decode_name(fields: Fields) -> str:
+    """The ``name`` of an entry or a block. Both together are the name of a route, of which there may be many."""
+    name = fields.string("name")
+    if len(name) > _LONGEST_NAME:
+        message = f"{fields.path_of('name')} may have at most {_LONGEST_NAME:,} characters"
+        fields.findings.error(fields.location_of("name"), message)
+        return ""
+    return name
 
 
 def text_match(node: Node, empty_prefix: bool = False, star: bool = False) -> TextMatch:

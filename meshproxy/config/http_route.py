@@ -132,7 +132,7 @@ def decode(node: Node, scope: Scope, findings: Findings, in_mesh: bool, is_deleg
     fields = Fields(node, findings, _FIELDS)
     route = HttpRoute(
         node.location,
-        fields.string("name"),
+        http_match.decode_name(fields),
         tuple(http_match.decode(block, scope.namespace, findings, in_mesh) for block in fields.items("match")),
         _destinations(fields, scope),
         cors=_block(fields, "corsPolicy", http_policies.decode_cors),

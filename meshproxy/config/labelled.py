@@ -31,7 +31,9 @@ class Labelled(Generic[_T]):
 
     def with_labels(self, wanted: Mapping[str, str]) -> tuple[_T, ...]:
         """Those that have all of these labels, in order; for the same ones it is the same tuple."""
-        mask = self._common(wanted)
+        return self._chosen_by(self._common(wanted))
+
+    def _chosen_by(self, mask: int) -> tuple[_T, ...]:
         chosen = self._chosen.get(mask)
         if chosen is None:
             bits = format(mask, "b").encode().translate(_BITS)[::-1]
@@ -41,6 +43,13 @@ class Labelled(Generic[_T]):
     def has_any(self, wanted: Mapping[str, str]) -> bool:
         """Whether there is one that has all of these labels."""
         return self._common(wanted) != 0
+
+    def without_any(self, selectors: Iterable[Mapping[str, str]]) -> tuple[_T, ...]:
+        """Those that have all labels of none of the selectors, in order."""
+        left = (1 << len(self._things)) - 1
+        for wanted in selectors:
+            left &= ~self._common(wanted)
+        return self._chosen_by(left)
 
     def _common(self, wanted: Mapping[str, str]) -> int:
         mask = (1 << len(self._things)) - 1

@@ -7,6 +7,7 @@ endpoints can be found unhealthy: that is, where there is ``outlierDetection``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 from attrs import frozen
 
@@ -133,17 +134,24 @@ def _distribution(node: Node, findings: Findings) -> Distribution:
 
 def overlap(patterns: Sequence[str]) -> str:
     """What is wrong with patterns that stand side by side, "" if nothing is."""
-    seen: list[str] = []
-    for pattern in patterns:
+    # The first pattern of those parts, of that region and zone, of that region.
+    seen: dict[tuple[str, ...], int] = {}
+    for place, pattern in enumerate(patterns):
         if ANY in pattern[:-1]:
             return f"{pattern!r} may have '*' only at its end"
         if "" in pattern.split("/", 2):
             return f"{pattern!r} has an empty part"
-        for earlier in seen:
-            # A wildcard after what is narrower stands for the rest.
-            if matches(pattern, earlier) or (ANY not in pattern and matches(earlier, pattern)):
-                return f"{pattern!r} overlaps with {earlier!r} before it"
-        seen.append(pattern)
+        region, zone, subzone = parts(pattern)
+        wider = product({ANY, region}, {ANY, "", zone}, {ANY, "", subzone})
+        # A wildcard after what is narrower stands for the rest.
+        narrower = (
+            [] if ANY in pattern else [(region,) if not zone else (region, zone) if not subzone else parts(pattern)]
+        )
+        earlier = min((seen[key] for key in (*wider, *narrower) if key in seen), default=None)
+        if earlier is not None:
+            return f"{pattern!r} overlaps with {patterns[earlier]!r} before it"
+        for key in ((region, zone, subzone), (region, zone), (region,)):
+            seen.setdefault(key, place)
     return ""
 
 

@@ -13,6 +13,8 @@ from meshproxy.config.nodes import Node
 from meshproxy.errors import Location
 
 DEFAULT_NAMESPACE = "default"
+_LONGEST_NAME = 253
+_LONGEST_NAMESPACE = 63
 _NO_TIME = float("-inf")
 
 
@@ -78,6 +80,11 @@ def _read_metadata(node: Node, kind: str, findings: Findings) -> Metadata | None
         if text == "":
             findings.error(name.location, "metadata.name may not be empty")
         return None
+    # As Kubernetes has them; and findings repeat them.
+    for what, of_this, longest in (("name", text, _LONGEST_NAME), ("namespace", owner, _LONGEST_NAMESPACE)):
+        if len(of_this) > longest:
+            findings.error(node.key_location(what), f"metadata.{what} may have at most {longest} characters")
+            return None
     created = node.get("creationTimestamp")
     time = None if created is None else findings.attempt(_timestamp, created)
     return Metadata(

@@ -71,6 +71,17 @@ class HostSet:
                 found[host] = None
         return list(found)
 
+    def overlapping(self, hosts: Iterable[str]) -> list[str]:
+        """The hosts of this list that cover one of these, or that one of these covers."""
+        found: dict[str, None] = {}
+        for host in hosts:
+            found.update(dict.fromkeys(self.within(host)))
+            name = host.removeprefix("*")
+            for length in self._lengths:
+                if length <= len(name) and name[len(name) - length :] in self._wildcards:
+                    found[f"*{name[len(name) - length :]}"] = None
+        return list(found)
+
     def narrowest(self, host: str) -> str | None:
         """The longest wildcard of this list that covers a host."""
         name = host.removeprefix("*")

@@ -19,7 +19,6 @@ from meshproxy.config.names import EVERYWHERE, is_visible
 from meshproxy.config.objects import Objects
 from meshproxy.config.pods import AddressGroup, Pod, PodName, ServiceAddresses
 from meshproxy.config.ports import EndpointSource, ServicePort
-from meshproxy.config.selectors import selects
 from meshproxy.config.service_entry import Resolution, ServiceEntry
 from meshproxy.config.workload import Workload
 from meshproxy.errors import Location
@@ -206,32 +205,28 @@ def _entries(objects: Objects) -> list[Service]:
 class _Candidates:
     """What a ``workloadSelector`` may select: workload entries and pods that have an address.
 
-    They are found by one of their labels, so that each selector is compared with few; equal ones share what they find.
+    Selectors that choose the same share what they find.
     """
 
     def __init__(self, objects: Objects) -> None:
-        self._by_label: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
-        self._found: dict[tuple[str, frozenset[tuple[str, str]], bool], tuple[Workload, ...]] = {}
+        found: dict[str, list[Workload]] = {}
         for entry in objects.workloads:
-            self._add(entry.metadata.namespace, entry.workload)
+            found.setdefault(entry.metadata.namespace, []).append(entry.workload)
         for pod in objects.pods:
             if pod.address is not None:
                 metadata = pod.metadata
-                self._add(metadata.namespace, Workload(pod.address, {}, metadata.labels, 1, "", metadata.location))
-
-    def _add(self, namespace: str, workload: Workload) -> None:
-        for label in (None, *workload.labels.items()):
-            self._by_label.setdefault((namespace, label), []).append(workload)
+                workload = Workload(pod.address, {}, metadata.labels, 1, "", metadata.location)
+                found.setdefault(metadata.namespace, []).append(workload)
+        self._all = {namespace: Labelled(them, _labels_of) for namespace, them in found.items()}
+        self._without_unix = {
+            namespace: Labelled([it for it in them if not it.is_unix], _labels_of) for namespace, them in found.items()
+        }
 
     def selected(self, entry: ServiceEntry, with_unix: bool) -> tuple[Workload, ...]:
         """Those of its namespace that an entry selects, in order, with or without UNIX sockets."""
-        if entry.selector is None:
-            return ()
-        namespace, selector = entry.metadata.namespace, entry.selector
-        key = (namespace, frozenset(selector.items()), with_unix)
-        if key not in self._found:
-            candidates = self._by_label.get((namespace, min(selector.items(), default=None)), ())
-            self._found[key] = tuple(
-                it for it in candidates if (with_unix or not it.is_unix) and selects(selector, it.labels)
-            )
-        return self._found[key]
+        known = (self._all if with_unix else self._without_unix).get(entry.metadata.namespace)
+        return () if entry.selector is None or known is None else known.with_labels(entry.selector)
+
+
+def _labels_of(workload: Workload) -> Iterable[tuple[str, str]]:
+    return workload.labels.items()

@@ -15,6 +15,7 @@ from meshproxy.config.http_compile import RouteCompiler, RouteKey
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries
 from meshproxy.config.memory import Memory
+from meshproxy.config.metadata import Metadata
 from meshproxy.config.names import EVERYWHERE, HostSet
 from meshproxy.config.servers import Opened
 from meshproxy.config.virtual_service import VirtualService
@@ -25,6 +26,9 @@ from meshproxy.routes import Comparison, Redirect, Route, RouteMatch, TextMatch,
 MOST_ROUTES = 500_000
 """For all hosts together. Joining every virtual service with every host can make more than a machine can hold."""
 
+Places = dict[Metadata, set[tuple[str, int]]]
+"""Virtual services with the gateways and ports that have one of their hosts."""
+
 _COST_OF_ANOTHER_PORT = 5  # Routes are made anew for each port.
 _PLAIN = RouteMatch(scheme=TextMatch(Comparison.EXACT, "http"))
 _TO_HTTPS = Redirect(scheme="https", keep_port=True)
@@ -33,9 +37,8 @@ _TO_HTTPS = Redirect(scheme="https", keep_port=True)
 class VirtualHosts:
     """Makes the tables of one snapshot.
 
-    Once they are made: ``met`` has the pairs of gateway and virtual service with a host in common, ``routed`` the
-    virtual services of which some listener has a route; both by qualified names. ``retries`` are those of a route that
-    has none of its own. What is as it was in the load before is taken over from it.
+    Once they are made, ``places`` has the gateways and ports that have a host in common with a virtual service.
+    ``retries`` are those of a route that has none of its own. What is as it was in the load before is taken over.
     """
 
     def __init__(
@@ -46,15 +49,16 @@ class VirtualHosts:
         memory: Memory,
         retries: Retries = DEFAULT_RETRIES,
     ) -> None:
-        self.met: set[tuple[str, str]] = set()
-        self.routed: set[str] = set()
+        self.places: Places = {}
         self._identity = identity
         self._labels = dict(identity.labels)
         self._compiler = RouteCompiler(clusters, retries, memory)
-        self._by_gateway: dict[str, list[VirtualService]] = {}
+        by_gateway: dict[str, list[VirtualService]] = {}
         for service in _in_order(virtual_services, identity.namespace):
             for name in dict.fromkeys(reference.name for reference in service.gateways):
-                self._by_gateway.setdefault(name, []).append(service)
+                by_gateway.setdefault(name, []).append(service)
+        self._by_gateway = {name: _ByHost(services) for name, services in by_gateway.items()}
+        self._ordered: dict[tuple[int, ...], tuple[Route, ...]] = {}
         self._left = MOST_ROUTES
         self._compiled: set[VirtualService] = set()
         self._usable: dict[tuple[Server, str], HostSet] = {}
@@ -71,7 +75,8 @@ class VirtualHosts:
             if opened.server.https_redirect:
                 redirect = Route(_PLAIN, _TO_HTTPS, location=opened.server.location)
             name = opened.gateway.metadata.qualified
-            for service in self._by_gateway.get(name, ()):
+            bound = self._by_gateway.get(name)
+            for service in () if bound is None else bound.overlapping([entry.host for entry in opened.server.hosts]):
                 common = self._common_hosts(opened.server, service)
                 self._left -= 1
                 if self._left <= 0:
@@ -79,10 +84,9 @@ class VirtualHosts:
                     raise ConfigError.at(opened.server.location, message)
                 if not common:
                     continue
-                self.met.add((name, service.metadata.qualified))
+                self.places.setdefault(service.metadata, set()).add((name, opened.server.port))
                 routes = self._routes_of(service, opened.server.port, name)
                 if routes:
-                    self.routed.add(service.metadata.qualified)
                     self._left -= len(routes) * len(common)
                     for host in common:
                         # The routes of a service that comes twice, through two gateways, need not be there twice.
@@ -96,13 +100,20 @@ class VirtualHosts:
         address = (servers[0].server.bind, servers[0].server.port)
         table = []
         for host, routes in hosts.items():
-            ordered = _in_precedence(routes, redirects.get(host))
+            ordered = self._in_order(routes, redirects.get(host))
             known = self._virtual_hosts.before.get((address, host))
             if known is None or known.routes != ordered:
                 known = VirtualHost(host, ordered)
             self._virtual_hosts.now[address, host] = known
             table.append(known)
         return table
+
+    def _in_order(self, routes: Iterable[Route], redirect: Route | None) -> tuple[Route, ...]:
+        """In order of precedence; the same tuple for hosts with the same routes."""
+        key = (id(redirect), *map(id, routes))
+        if key not in self._ordered:
+            self._ordered[key] = _in_precedence(routes, redirect)
+        return self._ordered[key]
 
     def _common_hosts(self, server: Server, service: VirtualService) -> list[str]:
         hosts = self._hosts.get(service)
@@ -154,6 +165,23 @@ class VirtualHosts:
         if match.source_namespace and match.source_namespace != self._identity.namespace:
             return False
         return match.source_labels.items() <= self._labels.items()
+
+
+class _ByHost:
+    """The virtual services of a gateway, in order, by their hosts."""
+
+    def __init__(self, services: Sequence[VirtualService]) -> None:
+        self._services = services
+        self._numbers: dict[str, list[int]] = {}
+        for number, service in enumerate(services):
+            for host, _ in service.hosts:
+                self._numbers.setdefault(host, []).append(number)
+        self._hosts = HostSet(self._numbers)
+
+    def overlapping(self, hosts: Iterable[str]) -> list[VirtualService]:
+        """Those with a host that overlaps with one of these."""
+        found = {number for host in self._hosts.overlapping(hosts) for number in self._numbers[host]}
+        return [self._services[number] for number in sorted(found)]
 
 
 def _in_order(services: Iterable[VirtualService], namespace: str) -> list[VirtualService]:

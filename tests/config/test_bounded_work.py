@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.config import balancers, clusters, delegates, effort, virtual_hosts
+from meshproxy.config import balancers, clusters, delegates, effort, parts, virtual_hosts
 from meshproxy.config import findings as findings_module
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import ConfigError, Severity
@@ -142,6 +142,61 @@ SHAPES: dict[str, Callable[[int], str]] = {
         + istio("DestinationRule", "r", f"host: all.test\nsubsets: [{many(n, sized_subset)}]")
         + matches_of_subsets(n)
     ),
+    "workloads that have a label in common": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE
+        + many(
+            n,
+            lambda it: (
+                istio("WorkloadEntry", f"w{it}", f"address: 10.0.0.1\nlabels: {{a: b, c: d{it}}}")
+                + entries(1, f"workloadSelector: {{labels: {{a: b, c: e{it}}}}}\n")
+                .replace("s0", f"s{it}")
+                .replace("h0.test", f"h{it}.test")
+            ),
+            "",
+        )
+    ),
+    "namespaces of exportTo": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE.replace("gateways: [gw]", f"gateways: [gw]\n  exportTo: [istio-system, {many(n, 'n{}'.format)}]")
+    ),
+    "localities": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE
+        + istio(
+            "DestinationRule",
+            "r",
+            "host: app.test\ntrafficPolicy: {loadBalancer: {simple: RANDOM, localityLbSetting: {distribute: ["
+            + many(n, "{{from: r{}/z, to: {{a: 100}}}}".format)
+            + "]}}}",
+        )
+    ),
+    "servers of one port": lambda n: (
+        istio(
+            "Gateway",
+            "gw",
+            f"servers: [{many(n, '{{hosts: [h{0}.test], port: {{number: 80, name: p{0}, protocol: HTTP}}}}'.format)}]",
+        )
+        + services(n, lambda it: f"hosts: [h{it}.test]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]").replace(GATEWAY, "")
+    ),
+    "ports of entries": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE
+        + many(
+            n // 20,
+            lambda it: istio(
+                "ServiceEntry",
+                f"s{it}",
+                f"hosts: [{many(20, f'h{{}}.{it}.test'.format)}]\nresolution: STATIC\n"
+                f"ports: [{many(20, '{{number: {0}, name: p{0}, protocol: HTTP}}'.format).replace(': 0,', ': 99,')}]",
+            ),
+            "",
+        )
+    ),
     "merge keys": lambda n: "a: &a {b: c}\nd:\n" + "  <<: *a\n" * n,
     "tiny documents": lambda n: "---\n" * n,
     "unknown fields": lambda n: istio("Gateway", "gw", many(n, "servrs{}: 1".format, "\n")),
@@ -205,6 +260,16 @@ class BoundTests(SynchronousTestCase):
         text = services(100, lambda _: f"hosts: ['*.test']\ngateways: [gw]\nhttp: [{{{TO_APP}}}]")
         (found,) = errors(gateway + text.replace(GATEWAY, ""))
         self.assertIn("this gateway would have more than 1,000 routes", found)
+
+    def test_long_texts(self) -> None:
+        """A long text that aliases repeat counts as what it is, since findings may repeat it too."""
+        hosts = f"x: &x {'a b' * 1_000}\nservers: [{{hosts: [{many(500, '*x'.format)}]}}]"
+        self.patch(parts, "EXPANSION", 1_000)
+        self.assertIn("the aliases up to here expand", errors(istio("Gateway", "gw", hosts))[0])
+        name = istio("VirtualService", "n" * 300, f"hosts: [a.test]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]")
+        self.assertIn("metadata.name may have at most 253 characters", errors(GATEWAY, SERVICE, name)[0])
+        long = matches(1, lambda _: f"{{name: {'n' * 1_001}}}")
+        self.assertIn("name may have at most 1,000 characters", errors(long)[0])
 
     def test_endpoints(self) -> None:
         """Every subset with every endpoint: refused before the state of all of them fills the memory."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from attrs import field, frozen
@@ -16,6 +16,7 @@ from meshproxy.config.names import EVERYWHERE, MESH, HostSet, is_visible
 from meshproxy.config.objects import Objects
 from meshproxy.config.rules import MergedRule, Rules
 from meshproxy.config.services import Service, Services
+from meshproxy.config.virtual_hosts import Places
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.model import ProxyIdentity
 from meshproxy.routes import Forward, Route, VirtualHost
@@ -42,10 +43,9 @@ class Compiled:
     clusters: Clusters
     tables: Sequence[Table]
     identity: ProxyIdentity
+    places: Places
     memory: Memory
     _hosts: dict[tuple[Gateway, str | None], HostSet] = field(factory=dict, init=False)
-    _servers: dict[tuple[Server, str], HostSet] = field(factory=dict, init=False)
-    _places: dict[Metadata, set[tuple[str, int]]] = field(factory=dict, init=False)
     _targets: dict[tuple[str, str], tuple[Service | None, MergedRule | None]] = field(factory=dict, init=False)
 
     @property
@@ -124,25 +124,7 @@ class Compiled:
 
     def places_of(self, service: VirtualService) -> set[tuple[str, int]]:
         """The gateways and ports that are opened and have a host of a virtual service."""
-        known = self._places.get(service.metadata)
-        if known is None:
-            known = self._places[service.metadata] = set(self._places_of(service))
-        return known
-
-    def _places_of(self, service: VirtualService) -> Iterator[tuple[str, int]]:
-        hosts = [host for host, _ in service.hosts]
-        names = {reference.name for reference in service.gateways}
-        for table in self.tables:
-            for gateway, server in table.servers:
-                name = gateway.metadata.qualified
-                if name in names and self._usable(server, service.metadata.namespace).common(hosts):
-                    yield name, server.port
-
-    def _usable(self, server: Server, namespace: str) -> HostSet:
-        key = (server, namespace)
-        if key not in self._servers:
-            self._servers[key] = server.hosts_for(namespace)
-        return self._servers[key]
+        return self.places.get(service.metadata, set())
 
     def hosts_for(self, gateway: Gateway, namespace: str | None) -> HostSet:
         """The hosts of all servers of a gateway that virtual services of a namespace may use; None: of any."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
+from meshproxy.config.labelled import Labelled
 from meshproxy.config.names import is_visible
-from meshproxy.config.selectors import selects
 from meshproxy.config.service_entry import EntryPort, Resolution, ServiceEntry
+from meshproxy.config.workload import WorkloadEntry
 
 
 def warn_of_services(compiled: Compiled, findings: Findings) -> None:
@@ -47,19 +48,23 @@ def _warn_of_lost_ports(entries: list[ServiceEntry], findings: Findings) -> None
 
 
 def _warn_of_protocols(entries: list[ServiceEntry], compiled: Compiled, findings: Findings) -> None:
-    first: dict[tuple[str, int], EntryPort] = {}
+    by_host: dict[str, list[ServiceEntry]] = {}
     for entry in entries:
-        if not is_visible(entry.export_to, compiled.identity.namespace):
-            continue
-        said: set[int] = set()
-        for host, _ in entry.hosts:
-            for port in entry.ports:
-                other = first.setdefault((host, port.number), port)
-                if other.protocol != port.protocol and port.number not in said:
-                    said.add(port.number)
-                    protocols = f"{port.protocol or 'of no protocol'} here and {other.protocol or 'of none'} elsewhere"
-                    message = f"port {port.number} of {host} is {protocols}"
-                    findings.warning(port.location, message, f"see {other.location}", "IST0177")
+        if is_visible(entry.export_to, compiled.identity.namespace):
+            for host in dict.fromkeys(host for host, _ in entry.hosts):
+                by_host.setdefault(host, []).append(entry)
+    said: set[EntryPort] = set()
+    # Hosts of the same entries say the same.
+    groups = {tuple(map(id, sharing)): (host, sharing) for host, sharing in reversed(by_host.items())}
+    for host, sharing in groups.values():
+        first: dict[int, EntryPort] = {}
+        for port in (port for entry in sharing if len(sharing) > 1 for port in entry.ports):
+            other = first.setdefault(port.number, port)
+            if other.protocol != port.protocol and port not in said:
+                said.add(port)
+                protocols = f"{port.protocol or 'of no protocol'} here and {other.protocol or 'of none'} elsewhere"
+                message = f"port {port.number} of {host} is {protocols}"
+                findings.warning(port.location, message, f"see {other.location}", "IST0177")
 
 
 def _warn_of_slices(compiled: Compiled, findings: Findings) -> None:
@@ -82,16 +87,16 @@ def _warn_of_workloads(entries: list[ServiceEntry], compiled: Compiled, findings
     objects = compiled.objects
     if "ServiceEntry" in objects.broken:
         return
-    # By one of their labels, so that a workload is compared with few of them.
-    selectors: dict[tuple[str, tuple[str, str] | None], list[Mapping[str, str]]] = {}
+    by_namespace: dict[str, list[WorkloadEntry]] = {}
+    for workload in objects.workloads:
+        by_namespace.setdefault(workload.metadata.namespace, []).append(workload)
+    selectors: dict[str, list[Mapping[str, str]]] = {}
     for entry in entries:
         if entry.selector is not None and entry.resolution is not Resolution.NONE:
-            label = min(entry.selector.items(), default=None)
-            selectors.setdefault((entry.metadata.namespace, label), []).append(entry.selector)
-    for workload in objects.workloads:
-        labels = workload.workload.labels
-        candidates = (selectors.get((workload.metadata.namespace, label), ()) for label in (None, *labels.items()))
-        if not any(selects(selector, labels) for some in candidates for selector in some):
+            selectors.setdefault(entry.metadata.namespace, []).append(entry.selector)
+    for namespace, workloads in by_namespace.items():
+        labelled = Labelled(workloads, lambda it: it.workload.labels.items())
+        for workload in labelled.without_any(selectors.get(namespace, ())):
             message = f"{workload.metadata} has no effect: no ServiceEntry of its namespace selects it"
             hint = "a workloadSelector has to have no other labels than it has"
             findings.warning(workload.metadata.location, message, hint)

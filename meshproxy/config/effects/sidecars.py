@@ -10,22 +10,29 @@ from meshproxy.config.names import EVERYWHERE
 from meshproxy.config.virtual_service import VirtualService
 
 _ANY = ""
+_MOST_COMPARED = 200_000  # pairs of a host and a namespace
 
 
 def warn_of_sidecars(compiled: Compiled, findings: Findings) -> None:
     """Report rules that sidecars cannot tell apart, and rules that only sidecars follow although it hardly looks so."""
     meshed = [service for service in compiled.objects.virtual_services if service.is_meshed]
-    _warn_of_common_hosts(meshed, findings)
+    _warn_of_common_hosts(list(meshed), findings)
     _warn_of_bypassed(meshed, compiled, findings)
 
 
 def _warn_of_common_hosts(meshed: list[VirtualService], findings: Findings) -> None:
-    """Of hosts that are the same or that a wildcard covers, as far as some namespace sees both."""
+    """Of hosts that are the same or that a wildcard covers, as far as some namespace sees both.
+
+    Of a very large configuration not all are compared.
+    """
     first: dict[tuple[str, str], VirtualService] = {}
-    for service in meshed:
+    for number, service in enumerate(meshed):
         for host, _ in service.hosts:
             for namespace in (_ANY, *service.export_to):
                 first.setdefault((host, namespace), service)
+        if len(first) > _MOST_COMPARED:
+            del meshed[number + 1 :]
+            break
     for service in meshed:
         for host, place in service.hosts:
             same = _another(first, service, host)
