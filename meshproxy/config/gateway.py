@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from meshproxy.config import checks, server_tls
 from meshproxy.config.decoding import Fields, not_served
@@ -40,6 +40,28 @@ class ServerHost:
     everything: bool = False
 
 
+class HostsByNamespace:
+    """Hosts of servers, and which of them virtual services of a namespace may use."""
+
+    __slots__ = ("_by_namespace", "_sets")
+
+    def __init__(self, entries: Iterable[ServerHost]) -> None:
+        self._by_namespace: dict[str, list[tuple[int, str]]] = {}
+        for position, entry in enumerate(entries):
+            self._by_namespace.setdefault(entry.namespace, []).append((position, entry.host))
+        self._sets: dict[str, HostSet] = {}
+
+    def usable(self, namespace: str) -> HostSet:
+        """Those for all namespaces and those for this one, in order."""
+        own = self._by_namespace.get(namespace, [])  # nearly all have none, and share a set
+        key = namespace if own else EVERYWHERE
+        if key not in self._sets:
+            shared = self._by_namespace.get(EVERYWHERE, [])
+            found = shared if key == EVERYWHERE else sorted([*shared, *own])
+            self._sets[key] = HostSet([host for _, host in found])
+        return self._sets[key]
+
+
 @frozen(eq=False)
 class Server:
     """A port of a gateway.
@@ -56,6 +78,11 @@ class Server:
     has_tls: bool = False
     https_redirect: bool = False
     unserved: tuple[Diagnostic, ...] = ()
+    _by_namespace: HostsByNamespace = field(init=False, repr=False)
+
+    @_by_namespace.default
+    def _arrange(self) -> HostsByNamespace:
+        return HostsByNamespace(self.hosts)
 
     @property
     def is_http(self) -> bool:
@@ -69,7 +96,7 @@ class Server:
 
     def hosts_for(self, namespace: str) -> HostSet:
         """The hosts that virtual services of a namespace may use."""
-        return HostSet([entry.host for entry in self.hosts if entry.namespace in (EVERYWHERE, namespace)])
+        return self._by_namespace.usable(namespace)
 
 
 @frozen(eq=False)

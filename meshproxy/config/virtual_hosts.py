@@ -61,7 +61,6 @@ class VirtualHosts:
         self._ordered: dict[tuple[int, ...], tuple[Route, ...]] = {}
         self._left = MOST_ROUTES
         self._compiled: set[VirtualService] = set()
-        self._usable: dict[tuple[Server, str], HostSet] = {}
         self._hosts: dict[VirtualService, list[str]] = {}
         self._lists = memory.lists
         self._virtual_hosts = memory.hosts
@@ -119,11 +118,7 @@ class VirtualHosts:
         hosts = self._hosts.get(service)
         if hosts is None:
             hosts = self._hosts[service] = [host for host, _ in service.hosts]
-        key = (server, service.metadata.namespace)
-        usable = self._usable.get(key)
-        if usable is None:
-            usable = self._usable[key] = server.hosts_for(service.metadata.namespace)
-        return usable.common(hosts)
+        return server.hosts_for(service.metadata.namespace).common(hosts)
 
     def _routes_of(self, service: VirtualService, port: int, gateway: str) -> Collection[Route]:
         key = (service, port, gateway)

@@ -182,6 +182,28 @@ SHAPES: dict[str, Callable[[int], str]] = {
         )
         + services(n, lambda it: f"hosts: [h{it}.test]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]").replace(GATEWAY, "")
     ),
+    "namespaces with hosts of their own": lambda n: (
+        GATEWAY.replace("'*'", many(n, "n{0}/h{0}.test".format))
+        + SERVICE
+        + many(
+            n,
+            lambda it: istio(
+                "VirtualService", "vs", f"hosts: [h{it}.test]\ngateways: [default/gw]\nhttp: [{{{TO_APP}}}]", f"n{it}"
+            ),
+            "",
+        )
+    ),
+    "namespaces that share hosts": lambda n: (
+        GATEWAY.replace("'*'", many(n, "h{}.test".format))
+        + SERVICE
+        + many(
+            n,
+            lambda it: istio(
+                "VirtualService", "vs", f"hosts: [h{it}.test]\ngateways: [default/gw]\nhttp: [{{{TO_APP}}}]", f"n{it}"
+            ),
+            "",
+        )
+    ),
     "ports of entries": lambda n: (
         GATEWAY
         + SERVICE

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from attrs import field, frozen
 
 from meshproxy.config.backend_policies import BackendPolicies
 from meshproxy.config.clusters import Clusters
-from meshproxy.config.gateway import Gateway, Server, ServerHost
+from meshproxy.config.gateway import Gateway, HostsByNamespace, Server, ServerHost
 from meshproxy.config.memory import Memory
 from meshproxy.config.metadata import Metadata
-from meshproxy.config.names import EVERYWHERE, MESH, HostSet, is_visible
+from meshproxy.config.names import MESH, HostSet, is_visible
 from meshproxy.config.objects import Objects
 from meshproxy.config.rules import MergedRule, Rules
 from meshproxy.config.services import Service, Services
 from meshproxy.config.virtual_hosts import Places
 from meshproxy.config.virtual_service import VirtualService
+from meshproxy.errors import Location
 from meshproxy.model import ProxyIdentity
 from meshproxy.routes import Forward, Route, VirtualHost
 
@@ -45,7 +46,9 @@ class Compiled:
     identity: ProxyIdentity
     places: Places
     memory: Memory
-    _hosts: dict[tuple[Gateway, str | None], HostSet] = field(factory=dict, init=False)
+    _by_namespace: dict[Gateway, HostsByNamespace] = field(factory=dict, init=False)
+    _all_hosts: dict[Gateway, HostSet] = field(factory=dict, init=False)
+    _folded_hosts: dict[Gateway, tuple[HostSet, Mapping[str, Location]]] = field(factory=dict, init=False)
     _targets: dict[tuple[str, str], tuple[Service | None, MergedRule | None]] = field(factory=dict, init=False)
 
     @property
@@ -126,22 +129,24 @@ class Compiled:
         """The gateways and ports that are opened and have a host of a virtual service."""
         return self.places.get(service.metadata, set())
 
-    def hosts_for(self, gateway: Gateway, namespace: str | None) -> HostSet:
-        """The hosts of all servers of a gateway that virtual services of a namespace may use; None: of any."""
-        key = (gateway, namespace)
-        if key not in self._hosts:
-            owners = (EVERYWHERE, namespace)
-            self._hosts[key] = HostSet(
-                [it.host for it in _entries(gateway) if namespace is None or it.namespace in owners]
-            )
-        return self._hosts[key]
+    def hosts_for(self, gateway: Gateway, namespace: str) -> HostSet:
+        """The hosts of all servers of a gateway that virtual services of a namespace may use."""
+        if gateway not in self._by_namespace:
+            self._by_namespace[gateway] = HostsByNamespace(_entries(gateway))
+        return self._by_namespace[gateway].usable(namespace)
 
-    def folded_hosts(self, gateway: Gateway) -> HostSet:
-        """The hosts of all servers of a gateway in lower case."""
-        key = (gateway, "")
-        if key not in self._hosts:
-            self._hosts[key] = HostSet([entry.host.lower() for entry in _entries(gateway)])
-        return self._hosts[key]
+    def all_hosts(self, gateway: Gateway) -> HostSet:
+        """The hosts of all servers of a gateway, whoever may use them."""
+        if gateway not in self._all_hosts:
+            self._all_hosts[gateway] = HostSet([entry.host for entry in _entries(gateway)])
+        return self._all_hosts[gateway]
+
+    def folded_hosts(self, gateway: Gateway) -> tuple[HostSet, Mapping[str, Location]]:
+        """The hosts of all servers of a gateway in lower case, and where each stands."""
+        if gateway not in self._folded_hosts:
+            places = {entry.host.lower(): entry.location for entry in _entries(gateway)}
+            self._folded_hosts[gateway] = (HostSet(places), places)
+        return self._folded_hosts[gateway]
 
 
 def _entries(gateway: Gateway) -> list[ServerHost]:

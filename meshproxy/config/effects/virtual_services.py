@@ -73,11 +73,11 @@ def _warn_of_unknown_gateway(name: str, place: Location, compiled: Compiled, fin
 
 def _mismatch(service: VirtualService, gateway: Gateway, compiled: Compiled) -> str:
     """What keeps hosts apart that look as if they would fit."""
-    places = {entry.host.lower(): entry.location for server in gateway.servers for entry in server.hosts}
-    for host in compiled.hosts_for(gateway, None).common([host for host, _ in service.hosts]):
+    folded, places = compiled.folded_hosts(gateway)
+    for host in compiled.all_hosts(gateway).common([host for host, _ in service.hosts]):
         place = places.get(host.lower(), gateway.metadata.location)
         return f"{host} is for VirtualServices of other namespaces: see {place}"
-    for host in compiled.folded_hosts(gateway).common([host.lower() for host, _ in service.hosts]):
+    for host in folded.common([host.lower() for host, _ in service.hosts]):
         return f"upper and lower case differ: see {places.get(host, gateway.metadata.location)}"
     return ""
 
