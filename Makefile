@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run tests; most of them wait rather than compute.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -29,7 +31,7 @@ format: $(INSTALLED) ## Format the code and sort its imports
 unit: $(INSTALLED) ## Run the suite; TESTS=tests.test_layers runs a part of it
 	@tools/debian_packages chromium chromium-driver || echo "The tests in a browser will be skipped."
 	@tools/debian_packages dnsmasq-base || echo "The tests with a name server will be skipped."
-	$(BIN)/python tools/run_tests.py $(or $(TESTS),tests)
+	$(BIN)/python tools/run_tests.py --jobs $(JOBS) $(or $(TESTS),tests)
 
 docs: $(INSTALLED) ## Build the documentation into docs/build, with warnings as errors
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/build
