@@ -11,6 +11,7 @@ from collections.abc import Iterable
 _SPACE = ord(" ")
 _SEMICOLON = ord(";")
 _QUOTE = b'"'
+_USUAL = b"; "
 
 
 def find_cookie(lines: Iterable[bytes], found_by: bytes) -> bytes | None:
@@ -18,12 +19,16 @@ def find_cookie(lines: Iterable[bytes], found_by: bytes) -> bytes | None:
     for line in lines:
         at = line.find(found_by)
         while at >= 0:
-            before = at - 1
-            while before >= 0 and line[before] == _SPACE:
-                before -= 1
-            if before < 0 or line[before] == _SEMICOLON:
+            if at == 0 or line[at - 2 : at] == _USUAL or _begins_piece(line, at):
                 value = line[at + len(found_by) :].partition(b";")[0]
-                quoted = len(value) > 1 and value.startswith(_QUOTE) and value.endswith(_QUOTE)
-                return value[1:-1] if quoted else value
+                return value[1:-1] if value[-1:] == _QUOTE == value[:1] and len(value) > 1 else value
             at = line.find(found_by, at + 1)
     return None
+
+
+def _begins_piece(line: bytes, at: int) -> bool:
+    """Whether there are but spaces before this place, up to a semicolon or the beginning of the line."""
+    before = at - 1
+    while before >= 0 and line[before] == _SPACE:
+        before -= 1
+    return before < 0 or line[before] == _SEMICOLON

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from math import ceil
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -64,13 +64,9 @@ _PART_BITS = 8
 _PARTS = 1 << _PART_BITS  # in which a large ring is sorted
 
 
-def _suffixes(count: int) -> Iterator[Iterable[bytes]]:
-    """``_0``, ``_1`` and so on, not too many at a time; those that nearly every ring needs are made once."""
-    if count <= len(_SUFFIXES):
-        yield _SUFFIXES[:count]
-    else:
-        for start in range(0, count, _LARGE):
-            yield (b"_%d" % number for number in range(start, min(start + _LARGE, count)))
+def _suffixes(count: int) -> Iterable[bytes]:
+    """``_0``, ``_1`` and so on; those that nearly every ring needs are made once, others as they are needed."""
+    return _SUFFIXES[:count] if count <= len(_SUFFIXES) else (b"_%d" % number for number in range(count))
 
 
 def _scale(shares: Iterable[float], minimum: int, maximum: int) -> float:
@@ -97,22 +93,19 @@ def build_ring(
         wanted += scale * share
         counts.append(max(0, ceil(wanted) - total))
         total += counts[-1]
-    made = (
-        (host, [digest(prefix + suffix) for suffix in suffixes])
-        for host, prefix in enumerate(key.encode() for key, _ in hosts)
-        for suffixes in _suffixes(counts[host])
-    )
-    hashes, owners = (_sorted_in_parts if total > _LARGE else _sorted)(made)
+    keys = [key.encode() for key, _ in hosts]
+    if total > _LARGE:
+        hashes, owners = _sorted_in_parts(_found_in_parts(keys, counts, digest))
+    else:
+        hashes, owners = _sorted(
+            [digest(key + suffix) for key, count in zip(keys, counts, strict=True) for suffix in _suffixes(count)],
+            [host for host, count in enumerate(counts) for _ in range(count)],
+        )
     return Ring(ceil(scale), hashes, owners, counts)
 
 
-def _sorted(made: Iterable[tuple[int, list[int]]]) -> tuple[Sequence[int], Sequence[int]]:
-    """The hashes of all hosts in order, and whose each is; of equal ones, that of the first host is first."""
-    hashes: list[int] = []
-    owners: list[int] = []
-    for host, found in made:
-        hashes += found
-        owners += [host] * len(found)
+def _sorted(hashes: list[int], owners: list[int]) -> tuple[Sequence[int], Sequence[int]]:
+    """Hashes in order, and whose each is; of equal ones, that of the first host is first."""
     order = _by_hash(hashes)
     return [hashes[at] for at in order], [owners[at] for at in order]
 
@@ -135,6 +128,16 @@ def _by_hash(hashes: Sequence[int]) -> list[int]:
         part.sort(key=hash_at)
         order += part
     return order
+
+
+def _found_in_parts(
+    keys: Sequence[bytes], counts: Sequence[int], digest: Callable[[bytes], int]
+) -> Iterator[tuple[int, list[int]]]:
+    """Hosts and hashes of theirs, not too many at a time."""
+    for host, (key, count) in enumerate(zip(keys, counts, strict=True)):
+        suffixes = iter(_suffixes(count))
+        while found := [digest(key + suffix) for suffix in islice(suffixes, _LARGE)]:
+            yield host, found
 
 
 def _sorted_in_parts(made: Iterable[tuple[int, list[int]]]) -> tuple[Sequence[int], Sequence[int]]:
