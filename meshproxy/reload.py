@@ -11,18 +11,19 @@ valid: a stream of documents that ends too early. So polling loads only what has
 Why polling: a ConfigMap is swapped by renaming a symbolic link and editors rename over a file, of both of which a watch
 on the file hears nothing. Each second the names and ``stat`` of all files are compared; only when these differ are
 contents read, and only when their digest differs are they compiled. A second write within one tick of the file
-system's clock leaves no trace in ``stat``, so a file changed within the last two seconds counts as different.
+system's clock leaves no trace in ``stat``, so a file changed within the last two seconds counts as different. Files
+with secrets that the configuration names are looked at with it.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
@@ -31,6 +32,7 @@ from twisted.logger import Logger
 from meshproxy import garbage
 from meshproxy.config import Loader
 from meshproxy.config.diagnostics import render
+from meshproxy.config.secrets import hold_still
 from meshproxy.config.sources import SUFFIXES, Sources
 from meshproxy.errors import ConfigError, Diagnostic
 from meshproxy.model import Snapshot
@@ -68,6 +70,18 @@ class Outcome:
     result: Result
     error: str = ""
     findings: tuple[Diagnostic, ...] = ()
+
+
+@frozen
+class _Content:
+    """What a load went by: the digest of the files, or a text in place of it, and the secrets in other files."""
+
+    digest: str
+    secret_files: Mapping[str, bytes | None] = field(factory=dict, repr=False)
+
+    def is_still(self, digest: str) -> bool:
+        """Whether a load would go by the same now."""
+        return digest == self.digest and hold_still(self.secret_files)
 
 
 Signature = tuple[tuple[object, ...], ...]
@@ -112,7 +126,7 @@ class Reload(Service):
     ``read`` gives the files and ``load`` compiles them with regard to the snapshot before; both run through
     ``run_in_thread`` and raise ``ConfigError``. ``prepare`` fires when a snapshot may be installed. ``install`` makes
     it take effect or raises ``ConfigError`` and leaves everything as it was. ``wall`` tells the time of the file
-    system's clock in seconds.
+    system's clock in seconds, ``secret_files`` what ``config.Loader`` has under that name after the last load.
 
     Read-only for others: ``snapshot`` (what is served), ``generation`` (how many were installed), ``last_error`` (text
     of the last failed load, None when the last load was good), ``last_success_at`` (Unix time), ``results``,
@@ -131,12 +145,14 @@ class Reload(Service):
         run_in_thread: RunInThread,
         wall: Callable[[], float] = time.time,
         prepare: Callable[[Snapshot], Deferred[None]] = lambda snapshot: succeed(None),
+        secret_files: Callable[[], Mapping[str, bytes | None]] = dict,
     ) -> None:
         self._paths = tuple(paths)
         self._prepare = prepare
         self._read, self._load, self._install = read, load, install
         self._run_in_thread = run_in_thread
         self._wall = wall
+        self._secret_files = secret_files
         self.snapshot: Snapshot | None = None
         self.generation = 0
         self.last_error: str | None = None
@@ -144,7 +160,8 @@ class Reload(Service):
         self.last_outcome: Outcome | None = None
         self.last_outcome_at: float | None = None
         self.results = dict.fromkeys(Result, 0)
-        self._failed_digest: str | None = None
+        self._served: _Content | None = None
+        self._failed: _Content | None = None
         # None: the first poll reads, for the files may have changed since the snapshot at the start was read.
         self._signature: Signature | None = None
         self._seen: Signature | None = None
@@ -160,6 +177,7 @@ class Reload(Service):
     def installed(self, snapshot: Snapshot) -> None:
         """``snapshot`` has taken effect; also for the one that the process starts with."""
         self.snapshot = snapshot
+        self._served = _Content(snapshot.digest, self._secret_files())
         self.generation += 1
         self.last_success_at = self._wall()
         self._succeeded()
@@ -194,13 +212,17 @@ class Reload(Service):
 
     def poll(self) -> None:
         """Look whether a file may have changed, and has come to rest since the last look."""
-        signature, newest = look(self._paths)
+        signature, newest = look(self._watched())
         if signature != self._seen:
             self._seen = signature
         elif signature != self._signature or abs(self._wall() - newest) < _RECENT_SECONDS:
             self._signature = signature
             self._polled = True
             self._begin()
+
+    def _watched(self) -> tuple[str, ...]:
+        loads = [it for it in (self._served, self._failed) if it is not None]
+        return (*self._paths, *dict.fromkeys(path for it in loads for path in it.secret_files))
 
     def ask(self, why: str) -> Deferred[Outcome]:
         """Load anew whatever ``stat`` says; fires when a reload that began after this call has ended.
@@ -235,18 +257,21 @@ class Reload(Service):
         self._busy = False
 
     async def _reload(self, reasons: Sequence[str]) -> Outcome:
-        digest = ""
+        content = _Content("")
         try:
-            sources: Sources = await self._run_in_thread(self._read)
-            digest = sources.digest
-            if self.snapshot is not None and digest == self.snapshot.digest:
+            sources, as_served, as_failed = await self._run_in_thread(self._look_closely)
+            if as_served:
                 if self.last_error is not None:
                     _log.info("The configuration is again the one that is served")
                 self._succeeded()
                 return Outcome(Result.UNCHANGED)
-            if digest == self._failed_digest and not reasons:
+            if as_failed and not reasons:
                 return Outcome(Result.UNCHANGED)
-            snapshot: Snapshot = await self._run_in_thread(self._load, sources, self.snapshot)
+            content = _Content(sources.digest)
+            try:
+                snapshot: Snapshot = await self._run_in_thread(self._load, sources, self.snapshot)
+            finally:
+                content = _Content(sources.digest, self._secret_files())
             if self.running:
                 await self._prepare(snapshot)
             if not self.running:
@@ -255,23 +280,30 @@ class Reload(Service):
         except ConfigError as error:
             text = render(error.diagnostics).rstrip()
             # A finding without digest is one of reading, such as a missing file: known again by its text.
-            if reasons or (digest or text) != self._failed_digest:
+            content = content if content.digest else _Content(text)
+            if reasons or content != self._failed:
                 _log.error(
                     "The configuration does not load; generation {generation} is served on:\n{text}",
                     generation=self.generation,
                     text=text,
                 )
-            return self._failed(digest or text, text, error.diagnostics)
+            return self._fail(content, text, error.diagnostics)
         except Exception as error:  # noqa: BLE001 - serving goes on whatever a load does
-            if reasons or digest != self._failed_digest:
+            if reasons or content != self._failed:
                 _log.failure("Loading the configuration failed unexpectedly")
-            return self._failed(digest, f"internal error: {error!r}")
+            return self._fail(content, f"internal error: {error!r}")
         self.installed(snapshot)
         return Outcome(Result.INSTALLED)
 
-    def _succeeded(self) -> None:
-        self.last_error = self._failed_digest = None
+    def _look_closely(self) -> tuple[Sources, bool, bool]:
+        """The files, and whether they are as those of the configuration that is served, or of the last that failed."""
+        sources = self._read()
+        as_served, as_failed = (it is not None and it.is_still(sources.digest) for it in (self._served, self._failed))
+        return sources, as_served, as_failed
 
-    def _failed(self, digest: str, text: str, findings: tuple[Diagnostic, ...] = ()) -> Outcome:
-        self._failed_digest, self.last_error = digest, text
+    def _succeeded(self) -> None:
+        self.last_error = self._failed = None
+
+    def _fail(self, content: _Content, text: str, findings: tuple[Diagnostic, ...] = ()) -> Outcome:
+        self._failed, self.last_error = content, text
         return Outcome(Result.FAILED, text, findings)

@@ -6,7 +6,7 @@ Sockets are opened with the privileges that the process begins with.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from random import Random
 from typing import Any
@@ -35,9 +35,9 @@ _log = Logger()
 class MeshService(Serving):
     """Serves ``snapshot``, and what the files at ``paths`` say after it. See the head of this module.
 
-    ``read``, ``load`` and ``run_in_thread`` are those of ``reload.Reload``. ``with_signals``: act on those that
-    ``signals.ProcessSignals`` has. ``sockets`` are those of the listeners, by default as the settings say; the rest is
-    as for ``Serving``.
+    ``read``, ``load``, ``run_in_thread`` and ``secret_files`` are those of ``reload.Reload``. ``with_signals``: act on
+    those that ``signals.ProcessSignals`` has. ``sockets`` are those of the listeners, by default as the settings say;
+    the rest is as for ``Serving``.
     """
 
     name = "meshproxy"
@@ -56,12 +56,15 @@ class MeshService(Serving):
         notify: Callable[[str], None] = notify_supervisor,
         resolver: Resolver | None = None,
         sockets: Sockets | None = None,
+        secret_files: Callable[[], Mapping[str, bytes | None]] = dict,
     ) -> None:
         super().__init__(reactor, settings, run_in_thread, settle, notify, resolver)
         self.probes = HealthProbes(reactor, Prober(reactor), self.gateway.upstreams.apply, Random().random)
         self.gateway.upstreams.probes = self.probes
         self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address)
-        self.reload = Reload(paths, read, load, self._install, reactor, run_in_thread, prepare=self.prepare)
+        self.reload = Reload(
+            paths, read, load, self._install, reactor, run_in_thread, prepare=self.prepare, secret_files=secret_files
+        )
         self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
         self.handover: Handover | None = None
         self._first = snapshot

@@ -265,6 +265,7 @@ def makeService(options: Options) -> IService:
         **{"paths": paths, "read": read, "load": load, "run_in_thread": deferToThread},
         **{"with_signals": True, "settle": garbage.settle, "notify": notify},
         "sockets": Sockets(mapped, listen_address, options["workers"], inherited=of_listeners),
+        "secret_files": lambda: loader.secret_files,
     }
     share_processor()
     service: MeshService | Supervisor

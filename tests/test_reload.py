@@ -82,7 +82,7 @@ class ReloadTestCase(SynchronousTestCase):
         reload = Reload(
             [str(self.path)],
             self.files.read,
-            self.files.load,
+            other.pop("load", self.files.load),
             install or (lambda snapshot: self.installed.append(snapshot.digest)),
             self.clock,
             run,
@@ -110,6 +110,72 @@ class ReloadTestCase(SynchronousTestCase):
         from twisted.logger import formatEvent
 
         return sum(event["log_level"] is level and containing in formatEvent(event) for event in self.events)
+
+
+class SecretFileTests(ReloadTestCase):
+    """Files with secrets, which the configuration names, are looked at with it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.secret = self.path / "secret"
+        self.secret.write_text("first")
+
+    def read_secret(self) -> dict[str, bytes | None]:
+        return {str(self.secret): self.secret.read_bytes() if self.secret.exists() else None}
+
+    def load(self, sources: Sources, previous: Snapshot | None) -> Snapshot:
+        self.asked = {}
+        self.files.load(sources, previous)
+        self.asked = self.read_secret()
+        if self.asked[str(self.secret)] in (None, b"short"):
+            raise ConfigError.at(Location("mesh.yaml"), "the secret is wrong")
+        return snapshot(sources.digest)
+
+    def serving(self) -> Reload:
+        self.asked = self.read_secret()
+        return self.service(load=self.load, secret_files=lambda: self.asked)
+
+    def keep(self, text: str) -> None:
+        self.secret.write_text(text)
+        self.two_polls()
+
+    def test_change(self) -> None:
+        """A secret that changes alone has the configuration loaded; one that is written again as it was has not."""
+        self.serving()
+        self.keep("second")
+        self.assertEqual(self.installed, ["first"])
+        self.keep("second")
+        self.assertEqual((self.files.loads, self.installed), (1, ["first"]))
+
+    def test_failure(self) -> None:
+        """One that is wrong is told once, and is looked at on: a right one is served, as is that from before."""
+        reload = self.serving()
+        for wrong in ("short", None):
+            if wrong is None:
+                self.secret.unlink()
+                self.two_polls()
+            else:
+                self.keep(wrong)
+            loads = self.files.loads
+            self.clock.advance(1)
+            self.clock.advance(1)
+            self.assertEqual(self.files.loads, loads)
+            self.assertIn("the secret is wrong", str(reload.last_error))
+        self.assertEqual(self.logged(LogLevel.error, "does not load"), 2)
+        self.keep("first")
+        self.assertEqual((reload.last_error, self.installed), (None, []))
+        self.keep("other")
+        self.assertEqual((reload.last_error, self.installed), (None, ["first"]))
+
+    def test_failure_of_another_kind(self) -> None:
+        """While files are wrong that do not come to the secret, a secret of what is served is looked at on."""
+        reload = self.serving()
+        self.files.text = "bad"
+        self.keep("second")
+        self.assertEqual((self.files.loads, self.asked), (1, {}))
+        self.assertIsNotNone(reload.last_error)
+        self.change("first")
+        self.assertEqual((reload.last_error, self.installed), (None, ["first"]))
 
 
 class PollTests(ReloadTestCase):

@@ -7,6 +7,8 @@ things that seem to be missing are held back while some object of their kind is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 
 from meshproxy.config import delegates, effort
@@ -40,8 +42,11 @@ class Loader:
     """Loads the configurations of a proxy, one at a time.
 
     What is the same as in the load before is taken over from it. Nothing but the time that it takes shows that: a load
-    gives what one that begins from nothing gives.
+    gives what one that begins from nothing gives. ``secret_files`` has the contents of the files with secrets that the
+    last load asked for, by their paths, also if it failed; None for one that cannot be read.
     """
+
+    secret_files: Mapping[str, bytes | None]
 
     def __init__(self, registry: Registry, identity: ProxyIdentity) -> None:
         self._registry = registry
@@ -49,6 +54,7 @@ class Loader:
         self._decoder = Decoder(registry, identity.cluster_domain)
         self._parts = Parts()
         self._memory = Memory()
+        self.secret_files = {}
 
     def load(self, sources: Sources, previous: Snapshot | None = None) -> Snapshot:
         """The snapshot that the files describe.
@@ -58,6 +64,7 @@ class Loader:
         """
         findings = Findings()
         snapshot = None
+        self.secret_files = {}
         self._memory.begin()
         try:
             with effort.limited_effort():
@@ -91,7 +98,8 @@ class Loader:
         known = {} if previous is None else previous.clusters
         timeout = objects.mesh.connect_timeout
         policies = BackendPolicies(objects.backend_policies, identity)
-        secrets = Secrets(objects.secrets)
+        secrets = Secrets(objects.secrets, sources.secret_files)
+        self.secret_files = secrets.files
         clusters = Clusters(
             services, rules, policies, secrets, strategies, findings, objects.broken, timeout, identity, known
         )

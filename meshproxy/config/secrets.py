@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from attrs import field, frozen
 
@@ -109,11 +110,22 @@ def _variable(node: Node) -> str:
 
 
 class Secrets:
-    """Finds out what secrets are. Each is read once in a load."""
+    """Finds out what secrets are. Each is read once in a load.
 
-    def __init__(self, secrets: Iterable[Secret], environment: Mapping[str, str] = os.environ) -> None:
+    ``known`` has the contents of files that were read before, by their paths. ``files`` then has those of all files
+    that were asked for; None for one that cannot be read.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[Secret],
+        known: Mapping[str, bytes | None] = MappingProxyType({}),
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
         self._by_name = {(it.metadata.namespace, it.metadata.name): it for it in secrets}
+        self._known_files = known
         self._environment = environment
+        self.files: dict[str, bytes | None] = {}
         self._known: dict[SecretSource, bytes | None] = {}
 
     def value(self, source: SecretSource, namespace: str, findings: Findings) -> bytes | None:
@@ -126,7 +138,7 @@ class Secrets:
         where = {"file": "the file", "environment": "the environment variable", "secretRef": "the Secret"}[source.kind]
         what = f"{where} {source.name}"
         if source.kind == "file":
-            value = _contents(source)
+            value = self._contents(source)
         elif source.kind == "environment":
             if source.name not in self._environment:
                 raise ConfigError.at(source.location, f"there is no environment variable {source.name}")
@@ -144,15 +156,29 @@ class Secrets:
             raise ConfigError.at(source.location, message, _HINT)
         return value
 
+    def _contents(self, source: SecretSource) -> bytes:
+        path = source.name
+        value, why = (self._known_files[path], "") if path in self._known_files else _contents(path)
+        self.files[path] = value
+        if value is None:
+            raise ConfigError.at(source.location, f"{path} {why or 'could not be read'}")
+        return value
 
-def _contents(source: SecretSource) -> bytes:
+
+def hold_still(files: Mapping[str, bytes | None]) -> bool:
+    """Whether files hold what ``Secrets.files`` says."""
+    return all(_contents(path)[0] == known for path, known in files.items())
+
+
+def _contents(path: str) -> tuple[bytes | None, str]:
+    """What a file holds, or None and why."""
     try:
-        if not os.path.isfile(source.name) and os.path.exists(source.name):
-            raise ConfigError.at(source.location, f"{source.name} is no regular file")
-        with open(source.name, "rb") as file:
-            return file.read(_MOST_BYTES)
+        if not os.path.isfile(path) and os.path.exists(path):
+            return None, "is no regular file"
+        with open(path, "rb") as file:
+            return file.read(_MOST_BYTES), ""
     except OSError as error:
-        raise ConfigError.at(source.location, f"{source.name} cannot be read: {error.strerror or error}") from None
+        return None, f"cannot be read: {error.strerror or error}"
 
 
-__all__ = ["Secret", "SecretSource", "Secrets", "decode", "decode_source", "top_level"]
+__all__ = ["Secret", "SecretSource", "Secrets", "decode", "decode_source", "hold_still", "top_level"]

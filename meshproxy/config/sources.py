@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -37,11 +37,14 @@ class Source:
 class Sources:
     """All files of one load, in the order in which they were named.
 
-    ``digest`` is a hash over names and contents: equal digests mean that there is nothing to load anew.
+    ``digest`` is a hash over names and contents: equal digests mean that there is nothing to load anew, unless a secret
+    changed that is in a file of its own. ``secret_files`` are the contents of such files by their paths, where they are
+    known already.
     """
 
     files: tuple[Source, ...]
     digest: str
+    secret_files: Mapping[str, bytes | None] = field(factory=dict, repr=False)
 
 
 def read(paths: Sequence[str | Path], stream: BinaryIO | None = None, stream_name: str = "") -> Sources:

@@ -15,7 +15,11 @@ def seal(sources: Sources) -> int:
     """A descriptor of memory that has these sources, for the caller to close."""
     descriptor = os.memfd_create("meshproxy-configuration", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
-        json.dump({"digest": sources.digest, "files": [[it.name, it.text] for it in sources.files]}, file)
+        files = [[it.name, it.text] for it in sources.files]
+        secrets = {
+            path: None if found is None else found.decode("latin-1") for path, found in sources.secret_files.items()
+        }
+        json.dump({"digest": sources.digest, "files": files, "secret_files": secrets}, file)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     return descriptor
 
@@ -25,4 +29,5 @@ def unseal(descriptor: int) -> Sources:
     with open(descriptor, "rb") as file:
         # The offset belongs to all who have the descriptor.
         data = json.loads(os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0))
-    return Sources(tuple(Source(name, text) for name, text in data["files"]), data["digest"])
+    secrets = {path: None if found is None else found.encode("latin-1") for path, found in data["secret_files"].items()}
+    return Sources(tuple(Source(name, text) for name, text in data["files"]), data["digest"], secrets)

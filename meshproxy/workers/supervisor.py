@@ -11,10 +11,11 @@ Ready when each worker serves or has at least tried; from then on, while any doe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from attrs import evolve
 from prometheus_client.core import Metric
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -58,9 +59,9 @@ _log = Logger()
 class Supervisor(MultiService):
     """See the head of this module.
 
-    ``read``, ``load`` and ``run_in_thread`` are those of ``reload.Reload``; ``first`` is what they gave at first. There
-    are ``size`` workers, ``spawn`` starts the one with a number. ``give_up`` is called when none can be started. The
-    rest is as for ``service.MeshService``.
+    ``read``, ``load``, ``run_in_thread`` and ``secret_files`` are those of ``reload.Reload``; ``first`` is what they
+    gave at first. There are ``size`` workers, ``spawn`` starts the one with a number. ``give_up`` is called when none
+    can be started. The rest is as for ``service.MeshService``.
     """
 
     name = "meshproxy"
@@ -82,6 +83,7 @@ class Supervisor(MultiService):
         settle: Callable[[], None] = lambda: None,
         notify: Callable[[str], None] = notify_supervisor,
         sockets: Sockets | None = None,
+        secret_files: Callable[[], Mapping[str, bytes | None]] = dict,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.reactor = reactor
@@ -89,14 +91,24 @@ class Supervisor(MultiService):
         self.identity = identity
         self.ready = False
         self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address, size)
-        self.reload = Reload(paths, read, self._load, self._installed, reactor, run_in_thread, prepare=self._publish)
+        self.reload = Reload(
+            paths,
+            read,
+            self._load,
+            self._installed,
+            reactor,
+            run_in_thread,
+            prepare=self._publish,
+            secret_files=secret_files,
+        )
         self.crew = Crew(reactor, size, spawn, self._admit, self._changed)
         self._rollout = Rollout(Orders(settings.access_log, settings.drain_timeout, identity))
         self.drains = Drains(self._tell_drains)
         self._census = Census(reactor, lambda: self.crew.links, self.crew.replace)
         self._checks = Checks(reactor, lambda: self.crew.serving, run_in_thread)
-        self._first = self._loaded = first
-        self._compile = load
+        sources, snapshot = first
+        self._first = self._loaded = (evolve(sources, secret_files=secret_files()), snapshot)
+        self._compile, self._secret_files = load, secret_files
         self._run_in_thread = run_in_thread
         self._give_up, self._settle, self._notify = give_up, settle, notify
         self._shares: dict[WorkerLink, tuple[int, int]] = {}
@@ -188,7 +200,7 @@ class Supervisor(MultiService):
 
     def _load(self, sources: Sources, previous: Snapshot | None) -> Snapshot:
         snapshot = self._compile(sources, previous)
-        self._loaded = (sources, snapshot)
+        self._loaded = (evolve(sources, secret_files=self._secret_files()), snapshot)
         return snapshot
 
     def _publish(self, snapshot: Snapshot) -> Deferred[None]:

@@ -6,12 +6,16 @@ import os
 from pathlib import Path
 from typing import cast
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshproxy.config import Loader
 from meshproxy.config.diagnostics import render
+from meshproxy.errors import ConfigError
+from meshproxy.model import ProxyIdentity
 from meshproxy.policies import Persistence, SessionCookie
 from meshproxy.routes import Forward
-from tests.config.loading import GATEWAY, ROUTE, SERVICE, compiled, errors, findings, routes, warnings
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, bundled, compiled, errors, findings, routes, sources, warnings
 from tests.config.test_backend_policy import HASH, NAME, SPLIT, policy
 
 KEY = b"kept-by-a-kubernetes-secret"
@@ -56,6 +60,23 @@ class PersistenceTests(SynchronousTestCase):
         os.environ["MESH_TEST_SECRET"] = KEY.decode()
         self.addCleanup(os.environ.pop, "MESH_TEST_SECRET")
         self.assertEqual(kept(keeping("name: s", "{environment: MESH_TEST_SECRET}")).secrets, (KEY,))
+
+    def test_files_of_secrets(self) -> None:
+        """A load tells which files it asked for and what they held, and reads no file that its sources have already."""
+        path = Path(self.mktemp()).resolve()
+        path.write_bytes(KEY)
+        texts = (GATEWAY, SERVICE, ROUTE, keeping("name: s", f"{{file: {path}}}, {{file: {path}.other}}"))
+        loader = Loader(bundled(), ProxyIdentity())
+        self.assertRaises(ConfigError, loader.load, sources(*texts))
+        self.assertEqual(loader.secret_files, {str(path): KEY, f"{path}.other": None})
+        found = {str(path): b"sixteen bytes or more", f"{path}.other": b"that nobody has seen"}
+        snapshot = loader.load(evolve(sources(*texts), secret_files=found))
+        persistence = snapshot.clusters[NAME].persistence
+        assert persistence is not None
+        self.assertEqual(persistence.secrets, tuple(found.values()))
+        self.assertEqual(loader.secret_files, found)
+        self.assertRaises(ConfigError, loader.load, sources("a: ["))
+        self.assertEqual(loader.secret_files, {})
 
     def test_reload(self) -> None:
         """A cluster is the same object as long as its secrets are, and has the same balancer in any case."""

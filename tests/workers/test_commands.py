@@ -36,7 +36,9 @@ class TextTests(SynchronousTestCase):
 
 
 class SealedTests(SynchronousTestCase):
-    SOURCES = Sources((Source("a.yaml", "a: ü\n"), Source("b.yaml", "")), "digest")
+    SOURCES = Sources(
+        (Source("a.yaml", "a: ü\n"), Source("b.yaml", "")), "digest", {"/a": b"\xff\0", "/b": b"", "/c": None}
+    )
 
     def test_everybody_reads_the_same(self) -> None:
         """Whoever has a descriptor of it reads all of it, though all of them share one file offset."""
