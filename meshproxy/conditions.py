@@ -7,7 +7,7 @@ is to be compared without it. One value of a repeated header is enough. A query 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -77,14 +77,14 @@ class Explanation:
         return not self.failed
 
 
-def explain_routes(virtual_host: VirtualHost, request: RoutedRequest) -> list[Explanation]:
-    """All routes of a virtual host in order of precedence, and why each matches the request or does not."""
-    explanations = []
+def explain_routes(virtual_host: VirtualHost, request: RoutedRequest) -> Iterator[Explanation]:
+    """The routes of a virtual host in order of precedence up to the one that matches, and why each does or does not."""
     for route in virtual_host.routes:
         outcomes = [(str(condition), bool(condition.test(request))) for condition in conditions(route.match)]
         held, failed = (tuple(words for words, holds in outcomes if holds is wanted) for wanted in (True, False))
-        explanations.append(Explanation(route, held, failed))
-    return explanations
+        yield Explanation(route, held, failed)
+        if not failed:
+            return
 
 
 def conditions(match: RouteMatch) -> list[Condition]:

@@ -11,13 +11,15 @@ from itertools import chain
 from random import Random
 from typing import Any
 
+from attrs import evolve
 from prometheus_client.core import Metric
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
 from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.metrics import checks
 from meshproxy.admin.served import Processes
+from meshproxy.explain import Asked, Explanation
 from meshproxy.handover import Handover
 from meshproxy.model import Snapshot
 from meshproxy.net.probing import Prober
@@ -147,11 +149,22 @@ class MeshService(Serving):
         """Those of this process."""
         return Deferred.fromCoroutine(self.described(part)).addCallback(lambda values: [values])
 
+    def explain(self, asked: Asked) -> Deferred[Explanation]:
+        """As this process sees it."""
+        return maybeDeferred(self.explained, at_configured_port(asked, self.sockets, self.gateway.snapshot))
+
     async def _stop(self) -> None:
         self.probes.stop()
         await super()._stop()
         if self._signals is not None:
             self._signals.restore()
+
+
+def at_configured_port(asked: Asked, sockets: Sockets, snapshot: Snapshot | None) -> Asked:
+    """A request that comes to a port of ``sockets``, by the port of the configuration that this stands for."""
+    if asked.gateway_port is None or snapshot is None:
+        return asked
+    return evolve(asked, gateway_port=sockets.configured_port(asked.gateway_port, snapshot.listeners))
 
 
 def warn_about_settings(settings: Settings, sockets: Sockets, snapshot: Snapshot) -> None:
@@ -177,4 +190,4 @@ def _is_null(descriptor: int) -> bool:
         return True
 
 
-__all__ = ["MeshService", "Settings", "warn_about_settings"]
+__all__ = ["MeshService", "Settings", "at_configured_port", "warn_about_settings"]

@@ -25,6 +25,7 @@ from meshproxy.admin.shares import KnownShares
 from meshproxy.admin.tables import Tables
 from meshproxy.admin.turns import Turns
 from meshproxy.errors import ConfigError
+from meshproxy.explain import Asked, Explanation, explain
 from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
 from meshproxy.http.gateway import Gateway
@@ -183,6 +184,10 @@ class Serving(MultiService):
     async def described(self, part: str) -> list[Value]:
         """The clusters of this process with ``part`` in their names."""
         return await cluster_values(self.gateway, self._shares, time.time(), part, Turns(self.reactor))
+
+    def explained(self, asked: Asked) -> Explanation:
+        """Where a request would go now; see ``explain``."""
+        return explain(self.gateway, asked, live=True)
 
     # Stop
 

@@ -125,7 +125,7 @@ class QueryTests(SynchronousTestCase):
 
 class ExplainTests(SynchronousTestCase):
     def test_reasons(self) -> None:
-        """Each route comes with its conditions in words, sorted by whether they hold."""
+        """Each route up to the one that matches comes with its conditions in words, sorted by whether they hold."""
         host = virtual_host(
             path(prefix("/A"), ignore_case=True, method=exact("PUT")),
             RouteMatch(headers=(HeaderMatch(b"x-user", regex("1.*")), HeaderMatch(b"y", PRESENT, inverted=True))),
@@ -133,15 +133,18 @@ class ExplainTests(SynchronousTestCase):
             RouteMatch(impossible=True),
             RouteMatch(),
         )
-        explanations = explain_routes(host, Request(b"/a?p=1", fields=[(b"y", b"")]))
+        found = list(explain_routes(host, Request(b"/a?p=1", fields=[(b"y", b"")])))
+        self.assertEqual([it.route for it in found], list(host.routes[:3]))
+        self.assertEqual([it.held for it in found[2:]], [('query parameter p is "1"',)])
+        explanations = list(explain_routes(host, Request(b"/a?p=2", fields=[(b"y", b"")])))
         self.assertEqual([explanation.route for explanation in explanations], list(host.routes))
-        self.assertEqual([explanation.matches for explanation in explanations], [False, False, True, False, True])
+        self.assertEqual([explanation.matches for explanation in explanations], [False, False, False, False, True])
         self.assertEqual(
             [(explanation.held, explanation.failed) for explanation in explanations],
             [
                 (('path starts with "/A" in any letter case',), ('method is "PUT"',)),
                 ((), ('header x-user matches "1.*"', "not: header y is present")),
-                (('query parameter p is "1"',), ()),
+                ((), ('query parameter p is "1"',)),
                 ((), ("a claim that nobody verifies",)),
                 ((), ()),
             ],

@@ -27,7 +27,7 @@ def change(drains: Drains, asked: Mapping[str, str], now: float) -> str:
     address = canonical_ip(asked.get("address", ""))
     if address is None:
         raise ValueError(f"address must be an IP address, not {asked.get('address', '')!r}")
-    port = _port(asked["port"]) if "port" in asked else None
+    port = port_number(asked["port"]) if "port" in asked else None
     if asked.get("stop", "false") not in ("true", "false"):
         raise ValueError("stop must be true or false")
     drain = Drain(address, port, _end(asked, now))
@@ -51,8 +51,9 @@ def listed(drains: Drains) -> list[dict[str, Any]]:
     ]
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+def port_number(text: str) -> int:
+    """A port that somebody asks about; raises ``ValueError``."""
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise ValueError(f"port must be a number from 1 to 65535, not {text!r}")
     return int(text)
 

@@ -20,10 +20,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from meshproxy.admin import drain, status
+from meshproxy.admin import drain, explained, status
 from meshproxy.admin.clusterstatus import merged
 from meshproxy.admin.collector import exposition, registry_for
-from meshproxy.admin.served import Served
+from meshproxy.admin.served import NotServing, Served
 from meshproxy.admin.turns import Turns
 from meshproxy.reload import Outcome, Result
 
@@ -179,6 +179,35 @@ class _Status(_Page):
         return (await status.encoded(told, Turns(self._clock))).encode()
 
 
+class _Explain(_Page):
+    """Tells where a request would go now, and why; what is no such question is 422."""
+
+    summary = "GET   where a request goes, and why: request, header (repeatable), from, port, format"
+
+    def __init__(self, service: Served) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._service = service
+
+    def answer(self, request: Request) -> Deferred[bytes]:
+        return Deferred.fromCoroutine(self._body(request))
+
+    async def _body(self, request: Request) -> bytes:
+        as_json = request.args.get(b"format") == [b"json"]
+        try:
+            asked = explained.asked_by(request.args)
+            explanation = await self._service.explain(asked)
+        except ValueError as error:
+            status, told = 422, explained.error(str(error), as_json)
+        except NotServing:
+            status, told = 503, explained.error("nothing is served at present", as_json)
+        else:
+            status, told = 200, explained.document(explanation, as_json)
+        body = _plain(request, status, told)
+        if as_json:
+            request.setHeader(b"content-type", b"application/json")
+        return body
+
+
 class _Drain(_Page):
     """Tells which endpoints were asked to drain; POST asks for more of them, or fewer."""
 
@@ -215,6 +244,7 @@ class _Root(_Page):
             b"metrics": _Metrics(service),
             b"reload": _Reload(service),
             b"drain": _Drain(service),
+            b"explain": _Explain(service),
             b"status": _Status(service, clock),
         }
         lines = []

@@ -10,6 +10,7 @@ from prometheus_client.core import Metric
 from twisted.internet.defer import Deferred
 
 from meshproxy.admin.clusterstatus import Value
+from meshproxy.explain import Asked, Explanation
 from meshproxy.model import ProxyIdentity
 from meshproxy.reload import Reload
 from meshproxy.upstream.drains import Drains
@@ -23,6 +24,10 @@ class Processes:
     wanted: int
     serving: int
     restarts: int = 0
+
+
+class NotServing(Exception):
+    """There is no process at present that could tell."""
 
 
 class Served(Protocol):
@@ -55,3 +60,10 @@ class Served(Protocol):
 
     def clusters(self, part: str) -> Deferred[Sequence[list[Value]]]:
         """The clusters with ``part`` in their names, of each process that answers, as ``clusterstatus`` has them."""
+
+    def explain(self, asked: Asked) -> Deferred[Explanation]:
+        """Where a request would go now, as one of the processes sees it; it changes nothing.
+
+        ``gateway_port`` is the port that clients connect to, else one of the configuration. Fails with ``ValueError``
+        where no listener has it, and with ``NotServing``.
+        """

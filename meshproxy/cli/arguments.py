@@ -12,18 +12,19 @@ from meshproxy.cli.identity import check_locality, identity, split_label
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
 
+EX_USAGE = 64
 _STANDARD_INPUT = "-"
 _SHOWN_AS = "<stdin>"
 _T = TypeVar("_T")
 
 
-def add_config_argument(parser: argparse.ArgumentParser) -> None:
+def add_config_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """The option that names the configuration."""
     parser.add_argument(
         "-c",
         "--config",
         action="append",
-        required=True,
+        required=required,
         metavar="PATH",
         help="a file or folder of YAML, or - for standard input; repeatable",
     )
@@ -52,6 +53,12 @@ def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
         type=_reading(check_locality),
         help="where the gateway is, for localityLbSetting [default: unknown]",
     )
+
+
+def names_a_gateway(arguments: argparse.Namespace) -> bool:
+    """Whether anything of ``add_config_argument`` or ``add_identity_arguments`` was given."""
+    others = arguments.config or arguments.proxy_label or arguments.proxy_locality
+    return bool(others) or arguments.proxy_namespace != ProxyIdentity().namespace
 
 
 def load(paths: Sequence[str], arguments: argparse.Namespace, registry: Registry, stdin: BinaryIO) -> Snapshot:

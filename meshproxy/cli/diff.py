@@ -22,7 +22,6 @@ from meshproxy.model import Snapshot
 from meshproxy.registry import Registry
 
 EX_MOVED = 1
-EX_USAGE = 64
 _MOST_PAIRS = 10
 _RESET, _RED, _GREEN, _BOLD = "\x1b[0m", "\x1b[31m", "\x1b[32m", "\x1b[1m"
 

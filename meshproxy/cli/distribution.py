@@ -10,7 +10,7 @@ from typing import BinaryIO, TextIO
 
 from attrs import asdict
 
-from meshproxy.cli.arguments import add_config_argument, add_identity_arguments, load, reason
+from meshproxy.cli.arguments import EX_USAGE, add_config_argument, add_identity_arguments, load, reason
 from meshproxy.config.diagnostics import suggest, visible
 from meshproxy.explain.drawing import shares_svg
 from meshproxy.explain.keyspace import SAMPLES, Shares, sample_hashes, shares
@@ -19,7 +19,6 @@ from meshproxy.model import Cluster
 from meshproxy.registry import Registry
 
 EX_FINDINGS = 1
-EX_USAGE = 64
 _BAR = 40
 _VERSION = 1
 

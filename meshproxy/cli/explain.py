@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import argparse
 import json
+from http import HTTPStatus
 from typing import BinaryIO, TextIO
 
 from twisted.internet.task import Clock
 
-from meshproxy.cli.arguments import add_config_argument, add_identity_arguments, load, wants_color
-from meshproxy.explain import Explanation, explain, parse_asked
+from meshproxy.cli.admin import DEFAULT_ADDRESS, EX_UNAVAILABLE, AdminServer, Unavailable, add_admin_argument
+from meshproxy.cli.arguments import (
+    EX_USAGE,
+    add_config_argument,
+    add_identity_arguments,
+    load,
+    names_a_gateway,
+    wants_color,
+)
+from meshproxy.explain import Asked, Explanation, explain, parse_asked
 from meshproxy.explain.rendering import render
 from meshproxy.http.gateway import Gateway
 from meshproxy.registry import Registry
 
 EX_NOT_SERVED = 1
-EX_USAGE = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser the arguments of this command."""
     parser.add_argument("request", metavar="[METHOD ]URL", help="such as 'GET http://test.com/x?a=1'")
-    add_config_argument(parser)
+    add_config_argument(parser, required=False)
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="ask the gateway that runs, which knows the state of its endpoints, instead of reading a configuration",
+    )
+    add_admin_argument(parser)
     parser.add_argument(
         "-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="a header; repeatable"
     )
@@ -46,13 +60,19 @@ def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: 
     """Explain, and return the exit status. Raises ``ConfigError``."""
     try:
         asked = parse_asked(arguments.request, arguments.header, arguments.client, arguments.port)
+        server = AdminServer(arguments.admin)
     except ValueError as error:
         stderr.write(f"meshproxy explain: {error}\n")
         return EX_USAGE
-    gateway = Gateway(Clock())
-    gateway.install(load(arguments.config, arguments, Registry.discover(), stdin))
+    wrong = _misuse(arguments)
+    if wrong:
+        stderr.write(f"meshproxy explain: {wrong} (try meshproxy explain --help)\n")
+        return EX_USAGE
     try:
-        explanation = explain(gateway, asked)
+        explanation = _asked_live(arguments, server) if arguments.live else _explained(arguments, asked, stdin)
+    except Unavailable as error:
+        stderr.write(f"meshproxy explain: {error}\n")
+        return EX_UNAVAILABLE
     except ValueError as error:
         stderr.write(f"meshproxy explain: {error}\n")
         return EX_NOT_SERVED
@@ -61,6 +81,39 @@ def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: 
     else:
         stdout.write(render(explanation, wants_color(stdout)))
     return EX_NOT_SERVED if _is_lost(explanation) else 0
+
+
+def _misuse(arguments: argparse.Namespace) -> str:
+    """What is wrong about the options; empty if nothing is."""
+    if arguments.live and names_a_gateway(arguments):
+        return "--live asks the gateway for what it serves: leave out -c and --proxy-..."
+    if not arguments.live and arguments.admin != DEFAULT_ADDRESS:
+        return "--admin goes with --live"
+    return "" if arguments.live or arguments.config else "either -c PATH or --live has to be there"
+
+
+def _explained(arguments: argparse.Namespace, asked: Asked, stdin: BinaryIO) -> Explanation:
+    gateway = Gateway(Clock())
+    gateway.install(load(arguments.config, arguments, Registry.discover(), stdin))
+    return explain(gateway, asked)
+
+
+def _asked_live(arguments: argparse.Namespace, server: AdminServer) -> Explanation:
+    """What the running gateway says. Raises ``Unavailable``, and ``ValueError`` with what it refuses."""
+    query: dict[str, str | list[str]] = {"request": arguments.request, "header": arguments.header, "format": "json"}
+    if arguments.client:
+        query["from"] = arguments.client
+    if arguments.port is not None:
+        query["port"] = str(arguments.port)
+    answer = server.get("/explain", query)
+    if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        raise ValueError(answer.refusal)
+    if answer.status != HTTPStatus.OK:
+        raise Unavailable(answer.refusal)
+    try:
+        return Explanation.from_json(answer.told)
+    except ValueError as error:
+        raise Unavailable(f"the admin server {arguments.admin}: {error}") from None
 
 
 def _is_lost(explanation: Explanation) -> bool:

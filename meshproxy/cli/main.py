@@ -15,11 +15,10 @@ from typing import NoReturn
 
 from meshproxy import __version__
 from meshproxy.cli import check, diff, distribution, drain, explain, plugins, status
-from meshproxy.cli.arguments import wants_color
+from meshproxy.cli.arguments import EX_USAGE, wants_color
 from meshproxy.config.diagnostics import render
 from meshproxy.errors import ConfigError
 
-EX_USAGE = 64
 _EX_PIPE = 141
 _EPILOG = "To serve a configuration: twistd -n meshproxy -c PATH"
 _COMMANDS = {

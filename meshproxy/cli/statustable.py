@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from meshproxy.config.diagnostics import visible
+from meshproxy.explain.texts import load_words
 
 Value = Mapping[str, Any]
 
@@ -53,11 +54,8 @@ def _cluster(cluster: Value, now: float, color: bool) -> Iterator[str]:
     healthy = sum(endpoint["state"] == "healthy" for endpoint in endpoints)
     strategy = f", {visible(cluster['strategy'])}" if cluster["strategy"] else ""
     yield f"{visible(cluster['name'])}: {healthy} of {_number(number, 'endpoint')} healthy{strategy}"
-    loads = ", ".join(
-        f"{at}: {priority['healthy_load'] + priority['degraded_load']}%{' in panic' if priority['panic'] else ''}"
-        for at, priority in enumerate(cluster["priorities"])
-    )
-    if len(cluster["priorities"]) > 1 or any(priority["panic"] for priority in cluster["priorities"]):
+    loads = load_words([(it["healthy_load"] + it["degraded_load"], it["panic"]) for it in cluster["priorities"]])
+    if loads:
         yield f"  load of priority {loads}"
     if any(cluster["overflows"].values()):
         named = ", ".join(f"{name} {count}" for name, count in cluster["overflows"].items() if count)

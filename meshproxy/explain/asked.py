@@ -6,6 +6,7 @@ and its path, host and fields are what the gateway makes of them.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from copy import copy
@@ -13,10 +14,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import asdict, frozen
 
-from meshproxy.http.bodies import Piece
-from meshproxy.http.headeroperations import Field
+from meshproxy.http.headeroperations import Field, HeaderChanges
+from meshproxy.http.knownheads import KnownHeads, KnownRequest
 from meshproxy.http.request import Request
 from meshproxy.http.requesthead import Refused
 from meshproxy.http.requestreader import RequestReader
@@ -25,7 +26,6 @@ from meshproxy.http.rewriting import CompiledRewrite
 if TYPE_CHECKING:
     from meshproxy.http.bodies import Piece
     from meshproxy.http.gateway import Gateway
-from meshproxy.http.headeroperations import HeaderChanges
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)", re.DOTALL)
@@ -50,10 +50,15 @@ class Asked:
     port: int = _SOME_PORT
     gateway_port: int | None = None
 
-    @property
-    def url(self) -> str:
-        """Scheme, authority and target in one."""
-        return f"{self.scheme}://{self.authority}{self.target}"
+    def dump(self) -> str:
+        """As JSON, for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> Asked:
+        """What ``dump`` made."""
+        told = json.loads(text)
+        return cls(**{**told, "headers": tuple(map(tuple, told["headers"]))})
 
     @property
     def peer(self) -> bytes:
@@ -183,12 +188,23 @@ class _Heads:
         self.request.upgrading = True
 
 
+class _Settings:
+    """Those by which a gateway reads, without what it remembers of heads."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.normalize = gateway.normalize
+        self.upgrades = gateway.upgrades
+        self.limits = gateway.limits
+        self.accept_http10 = gateway.accept_http10
+        self.known_requests: KnownHeads[KnownRequest] = KnownHeads()
+
+
 def read_asked(gateway: Gateway, asked: Asked, local: bytes) -> AskedRequest:
     """The request as a gateway reads it at its socket address ``local``; raises ``Refused``."""
     lines = [f"{asked.method} {asked.target} HTTP/1.1", f"host: {asked.authority}"]
     lines += [f"{name}: {value}" for name, value in asked.headers]
     heads = _Heads(_Connection(gateway, asked, local))
-    reader = RequestReader(heads, gateway)
+    reader = RequestReader(heads, _Settings(gateway))
     try:
         reader.feed("\r\n".join([*lines, "", ""]).encode())
     finally:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from meshproxy import selection
+from meshproxy.availability import Health
 from meshproxy.explain.texts import place, text
-from meshproxy.explain.values import Candidate, Destination, FoundKey, HeaderChange, Policy
+from meshproxy.explain.values import Candidate, Destination, FoundKey, HeaderChange, Policy, PriorityLoad
 from meshproxy.http.headeroperations import Field
 from meshproxy.http.sessions import destination_of_session
 from meshproxy.interfaces import ILoadBalancer, ILocatesHash, IShowsKey
 from meshproxy.model import Endpoint
 from meshproxy.routes import Forward, HeaderOperations, WeightedDestination
+from meshproxy.upstream.describing import look
 
 if TYPE_CHECKING:
     from meshproxy.explain.asked import AskedRequest
@@ -105,21 +108,19 @@ def _chosen(
     if keys and key_hash is None and forward.keyless_status is not None:
         return evolve(explained, why=f"no hash key was found in the request; {forward.keyless_status}")
     if kept is not None:
-        candidates = tuple(_candidates(state.cluster.endpoints, state))
-        return evolve(explained, endpoint=kept.key, candidates=candidates)
+        return evolve(_with_candidates(explained, state, state.cluster.endpoints), endpoint=kept.key)
     why = _why_drawn(balancer, keys)
     if key_hash is None or why:
-        return evolve(explained, drawn=True, why=why, candidates=tuple(_candidates(state.cluster.endpoints, state)))
+        return evolve(_with_candidates(explained, state, state.cluster.endpoints), drawn=True, why=why)
     locates = ILocatesHash(balancer, None)
-    order = list(balancer.candidates(key_hash))
     tries = _tries(state, plan, key_hash)
     return evolve(
-        explained,
+        _with_candidates(explained, state, _order(state, key_hash)),
         hash=f"{key_hash:016x}",
         at={} if locates is None else dict(locates.locate(key_hash)),
         endpoint=tries[0].key if tries else None,
-        candidates=tuple(_candidates([*order, *state.drains], state)),
         retries=tuple(endpoint.key for endpoint in tries[1:]),
+        why="" if tries else "no endpoint may be chosen; 503, flag UH",
     )
 
 
@@ -169,10 +170,32 @@ def _keys(forward: Forward, request: AskedRequest) -> Iterable[FoundKey]:
         yield found
 
 
-def _candidates(endpoints: Sequence[Endpoint], state: ClusterState) -> Iterable[Candidate]:
+def _order(state: ClusterState, key_hash: int) -> list[Endpoint]:
+    """The endpoints in the order in which a hash comes to them; those that are passed over stay at their places.
+
+    These are told by the balancer that serves while all endpoints are healthy. What it does not know comes last.
+    """
+    order = dict.fromkeys(islice(state.balancer.candidates(key_hash), _MOST_CANDIDATES))
+    usual: Iterable[Endpoint] = ()
+    if state.balancer is not state.cluster.balancer:
+        usual = islice(state.cluster.balancer.candidates(key_hash), _MOST_CANDIDATES)
+    passed_over = takewhile(lambda endpoint: endpoint not in order, usual)
+    return list(dict.fromkeys([*passed_over, *order, *state.cluster.endpoints]))
+
+
+def _with_candidates(explained: Destination, state: ClusterState, endpoints: Sequence[Endpoint]) -> Destination:
+    """With endpoints in their order and states, and with what each priority gets."""
+    loads, statuses = look(state)
+    status_of = dict(zip(state.hosts, statuses, strict=True))
+    candidates = []
     for endpoint in endpoints[:_MOST_CANDIDATES]:
-        health = "draining" if endpoint in state.drains else "healthy"
-        yield Candidate(endpoint.key, health, endpoint.locality)
+        status = status_of.get(endpoint)
+        if status is not None:  # else it has just gone, and the balancer that knew it is about to
+            reason = status.reason if status.health is not Health.HEALTHY else ""
+            found = Candidate(endpoint.key, status.health.value, endpoint.locality, reason, status.priority)
+            candidates.append(found)
+    each = zip(loads.healthy, loads.degraded, loads.panic, strict=True)
+    return evolve(explained, candidates=tuple(candidates), priorities=tuple(PriorityLoad(*it) for it in each))
 
 
 def changes(before: Iterable[Field], after: Iterable[Field]) -> Iterable[HeaderChange]:

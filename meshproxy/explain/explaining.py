@@ -95,18 +95,16 @@ def _routed(gateway: Gateway, listener: Listener, request: AskedRequest, explana
         answer = Answer(404, "route_not_found", "NR", reason=reason)
         return evolve(explanation, answer=answer, hint=_near(table, request))
     explanation = evolve(explanation, virtual_host=virtual_host.host, virtual_host_by=_found_by(virtual_host))
-    outcomes = explain_routes(virtual_host, request)
-    at = next((number for number, outcome in enumerate(outcomes) if outcome.matches), None)
-    tried = outcomes if at is None else outcomes[: at + 1]
+    tried = list(explain_routes(virtual_host, request))
     routes = tuple(
         TriedRoute(number, outcome.route.name, place(outcome.route.location), outcome.held, outcome.failed)
         for number, outcome in enumerate(tried, 1)
     )
-    explanation = evolve(explanation, routes=routes, routes_left=len(outcomes) - len(tried))
-    if at is None:
+    explanation = evolve(explanation, routes=routes, routes_left=len(virtual_host.routes) - len(tried))
+    if not tried or not tried[-1].matches:
         reason = "no route of this virtual host matches, and no other virtual host is looked at"
         return evolve(explanation, answer=Answer(404, "route_not_found", "NR", reason=reason))
-    route = outcomes[at].route
+    route = tried[-1].route
     explanation = evolve(explanation, faults=tuple(_faults(route.fault)))
     return _acted(gateway, request, route, explanation)
 

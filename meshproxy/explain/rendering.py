@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from meshproxy.config.diagnostics import visible
-from meshproxy.explain.values import Answer, Destination, Explanation, Forwarding, FoundKey
+from meshproxy.explain.texts import load_words
+from meshproxy.explain.values import Answer, Candidate, Destination, Explanation, Forwarding, FoundKey
 
 _LABEL = 14
 _WIDTH = 72
@@ -30,6 +31,8 @@ class _Lines:
         words = f"{request.method} {request.scheme}://{request.authority}{request.path}"
         yield self._line("request", self._paint(_BOLD, visible(words)))
         yield self._line("", f"from {request.client}" + (", path normalized" if request.normalized else ""))
+        if explanation.live:
+            yield self._line("", "asked of the gateway that serves, in its present state")
         listener = explanation.listener
         if listener is not None:
             yield self._line("listener", f"{listener.bind or 'all addresses'}, port {listener.port}", listener.place)
@@ -116,24 +119,46 @@ class _Lines:
             yield self._line("  hash", destination.hash + (f", {at}" if at else ""))
         if destination.session:
             yield self._line("  session", visible(destination.session))
-        if destination.endpoint is not None:
-            yield self._line("  endpoint", self._paint(_BOLD, self._paint(_CYAN, visible(destination.endpoint))))
-        elif destination.why:
-            word = "one of these" if destination.drawn else "none"
-            yield self._line("  endpoint", f"{word}: {visible(destination.why)}")
+        loads = load_words([(it.healthy_load + it.degraded_load, it.panic) for it in destination.priorities])
+        if loads:
+            yield self._line("  priorities", loads)
         yield from self._candidates(destination)
         if destination.retries:
             yield self._line("  retries", "then ".join(f"{visible(it)} " for it in destination.retries).rstrip())
 
     def _candidates(self, destination: Destination) -> Iterable[str]:
-        others = [it for it in destination.candidates if it.address != destination.endpoint or it.state != "healthy"]
-        label = "  candidates" if destination.drawn else "  behind it"
-        for candidate in others[:_MOST_CANDIDATES]:
-            state = "" if candidate.state == "healthy" else self._paint(_RED, f" ({visible(candidate.state)})")
-            yield self._line(label, visible(candidate.address) + state)
+        """The endpoint, and in front of it those that were passed over, behind it those that would be next."""
+        candidates, endpoint = list(destination.candidates), destination.endpoint
+        by_hash = endpoint is not None and destination.hash is not None
+        at = next((number for number, it in enumerate(candidates) if it.address == endpoint), 0) if by_hash else 0
+        if endpoint is not None:
+            chosen = next((it for it in candidates if it.address == endpoint), Candidate(endpoint))
+            yield from self._endpoints("  passed over", candidates[:at], destination)
+            words = self._paint(_BOLD, self._paint(_CYAN, visible(endpoint)))
+            yield self._line("  endpoint", words + self._state(chosen, destination))
+        elif destination.why:
+            word = "one of these" if destination.drawn else "none"
+            yield self._line("  endpoint", f"{word}: {visible(destination.why)}")
+        label = "  candidates" if endpoint is None else "  behind it" if by_hash else "  others"
+        yield from self._endpoints(label, [it for it in candidates[at:] if it.address != endpoint], destination)
+
+    def _endpoints(self, label: str, candidates: Sequence[Candidate], destination: Destination) -> Iterable[str]:
+        for candidate in candidates[:_MOST_CANDIDATES]:
+            yield self._line(label, visible(candidate.address) + self._state(candidate, destination))
             label = ""
-        if len(others) > _MOST_CANDIDATES:
-            yield self._line("", self._paint(_DIM, f"({len(others) - _MOST_CANDIDATES} more)"))
+        if len(candidates) > _MOST_CANDIDATES:
+            yield self._line("", self._paint(_DIM, f"({len(candidates) - _MOST_CANDIDATES} more)"))
+
+    def _state(self, candidate: Candidate, destination: Destination) -> str:
+        words = []
+        if candidate.priority is None and candidate.state == "healthy":
+            words.append("its locality gets no requests")
+        elif candidate.priority is not None and len(destination.priorities) > 1:
+            words.append(f"priority {candidate.priority}")
+        if candidate.state != "healthy":
+            state = candidate.state + (f": {candidate.reason}" if candidate.reason else "")
+            words.append(self._paint(_RED, visible(state)))
+        return f" ({', '.join(words)})" if words else ""
 
     def _key(self, key: FoundKey) -> str:
         if key.skipped:

@@ -1,4 +1,4 @@
-"""An explanation as values, ready for JSON: texts, numbers, lists of them.
+"""An explanation as values, ready for JSON and read back from it: texts, numbers, lists of them.
 
 Rules: texts from the wire are decoded for people (what is no UTF-8 is escaped); a ``place`` is ``file:line:column``, or
 empty where nobody wrote it down; hashes are hexadecimal. The names here are those of the JSON, which are a promise to
@@ -8,8 +8,11 @@ scripts: ``docs/explain.md`` describes them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import repeat
+from types import UnionType
+from typing import Any, get_args, get_origin
 
+import attrs
 from attrs import asdict, field, frozen
 
 VERSION = 1
@@ -90,11 +93,26 @@ class FoundKey:
 
 @frozen
 class Candidate:
-    """An endpoint in the order in which the strategy comes to it. ``state`` other than "healthy" says why."""
+    """An endpoint in the order in which the strategy comes to it.
+
+    ``state`` is a value of ``Health``, and ``reason`` why it came into that, as far as that is known. ``priority`` is
+    None for one that gets no requests because of its locality, or because it drains.
+    """
 
     address: str
     state: str = "healthy"
     locality: str = ""
+    reason: str = ""
+    priority: int | None = 0
+
+
+@frozen
+class PriorityLoad:
+    """What share of a cluster's requests (percent) a priority gets; ``panic``: its unhealthy endpoints get some too."""
+
+    healthy_load: int
+    degraded_load: int
+    panic: bool
 
 
 @frozen
@@ -121,8 +139,9 @@ class Destination:
 
     ``percent`` of the route's requests go there. ``endpoint`` is None where none can be told; ``why`` says it.
     ``drawn``: it does not follow from the request, and is one of the candidates. ``at`` is where in the strategy's
-    table the hash falls. ``retries`` are the endpoints of further tries, if those before them failed. ``session`` tells
-    what the cookie of a persistent session says; empty where there is no persistence.
+    table the hash falls. ``candidates`` before the endpoint were skipped for their state. ``retries`` are the endpoints
+    of further tries, if those before them failed. ``session`` tells what the cookie of a persistent session says; empty
+    where there is no persistence. ``priorities`` are those of the cluster, from 0.
     """
 
     cluster: str
@@ -139,6 +158,7 @@ class Destination:
     request_changes: tuple[HeaderChange, ...] = ()
     response_changes: tuple[str, ...] = ()
     session: str = ""
+    priorities: tuple[PriorityLoad, ...] = ()
 
 
 @frozen
@@ -160,7 +180,8 @@ class Explanation:
     """Why a request goes where it goes. Either ``answer`` or ``forward`` is there.
 
     ``virtual_host_by``: "exact", "wildcard", "any" or, where there is none, "none". ``routes`` are those that were
-    tried, the last of which matches if any does; ``routes_left`` were not looked at.
+    tried, the last of which matches if any does; ``routes_left`` were not looked at. ``live``: it comes from a gateway
+    that serves, so states of endpoints are those of that moment.
     """
 
     request: SeenRequest
@@ -178,3 +199,28 @@ class Explanation:
     def as_json(self) -> dict[str, Any]:
         """The explanation as JSON-like values."""
         return {"version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, told: Any) -> Explanation:
+        """What ``as_json`` made, perhaps of another release with the same version; raises ``ValueError`` for others."""
+        if not isinstance(told, dict) or told.get("version") != VERSION:
+            raise ValueError(f"this is no explanation of version {VERSION}")
+        try:
+            made: Explanation = _made(cls, told)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this is no explanation: {type(error).__name__}: {error}") from None
+        return made
+
+
+def _made(kind: Any, told: Any) -> Any:
+    """A value of an annotated type from what JSON has for it; keys that the type does not know are left out."""
+    if attrs.has(kind):
+        known = attrs.fields_dict(attrs.resolve_types(kind))
+        return kind(**{name: _made(known[name].type, value) for name, value in told.items() if name in known})
+    parts = get_args(kind)
+    if get_origin(kind) is UnionType:
+        return None if told is None else _made(parts[0], told)
+    if get_origin(kind) is tuple:
+        kinds = repeat(parts[0]) if parts[-1] is Ellipsis else parts
+        return tuple(_made(part, value) for part, value in zip(kinds, told, strict=False))
+    return told

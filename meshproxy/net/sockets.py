@@ -109,6 +109,10 @@ class Sockets:
             return chosen
         return listener.bind or self._ip or "0.0.0.0", self._mapped.get(listener.port, listener.port)
 
+    def configured_port(self, port: int, listeners: Iterable[Listener]) -> int:
+        """The port of the configuration whose listener is at a real port; the port itself where none is."""
+        return next((listener.port for listener in listeners if self.address(listener)[1] == port), port)
+
     def unused_mappings(self, listeners: Iterable[Listener]) -> list[int]:
         """Ports that are mapped although no listener has them."""
         return sorted(self._mapped.keys() - {listener.port for listener in listeners})

@@ -21,7 +21,7 @@ Shape = list[tuple[bytes, amp.Argument]]
 
 
 class Refused(Exception):
-    """A worker cannot take a configuration; the text says why."""
+    """A worker cannot do what it is told, such as take a configuration; the text says why."""
 
 
 class Text(amp.Argument):
@@ -112,6 +112,14 @@ class Describe(amp.Command):
     response: ClassVar[Shape] = [(b"clusters", Text())]
 
 
+class Explain(amp.Command):
+    """Where a request goes: ``Asked.dump`` of it, and ``Explanation.as_json`` in JSON."""
+
+    arguments: ClassVar[Shape] = [(b"asked", Text())]
+    response: ClassVar[Shape] = [(b"explanation", Text())]
+    errors: ClassVar[dict[type[Exception], bytes]] = {Refused: b"REFUSED"}
+
+
 class ReopenAccessLog(amp.Command):
     """Go on in a new file of the same name."""
 
@@ -135,6 +143,7 @@ __all__ = [
     "Describe",
     "Discard",
     "Drain",
+    "Explain",
     "Hurry",
     "Install",
     "Leaving",

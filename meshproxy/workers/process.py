@@ -30,6 +30,7 @@ from meshproxy.admin.turns import Turns
 from meshproxy.config.diagnostics import render
 from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError
+from meshproxy.explain import Asked
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.net.sockets import ListenerKey
 from meshproxy.registry import Registry
@@ -189,6 +190,15 @@ class Worker(AMP):
         """See the command."""
         clusters = await self._serving.described(part)
         return {"clusters": await encoded_clusters(clusters, Turns(self._serving.reactor))}
+
+    @commands.Explain.responder
+    def explain(self, asked: str) -> dict[str, Any]:
+        """See the command."""
+        try:
+            explanation = self._serving.explained(Asked.load(asked))
+        except ValueError as error:
+            raise commands.Refused(str(error)) from error
+        return {"explanation": json.dumps(explanation.as_json())}
 
     @commands.ReopenAccessLog.responder
     def reopen_access_log(self) -> dict[str, Any]:

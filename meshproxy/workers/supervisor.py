@@ -18,19 +18,22 @@ from typing import Any
 from attrs import evolve
 from prometheus_client.core import Metric
 from twisted.application.service import MultiService, Service
+from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 
 from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.metrics import checks
-from meshproxy.admin.served import Processes
+from meshproxy.admin.served import NotServing, Processes
 from meshproxy.config.sources import Sources
+from meshproxy.explain import Asked, Explanation
 from meshproxy.handover import Handover
 from meshproxy.http.counters import Counters
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.net.sockets import Sockets
 from meshproxy.reload import Reload, RunInThread
-from meshproxy.service import warn_about_settings
+from meshproxy.service import at_configured_port, warn_about_settings
 from meshproxy.serving import Settings, access_log_path, all_ended, open_access_log
 from meshproxy.signals import ProcessSignals
 from meshproxy.systemd import notify_supervisor, tell_reload
@@ -49,7 +52,7 @@ KILL_SECONDS = 5.0
 HURRY_SECONDS = 2.0
 """And so long after a second request to stop."""
 DESCRIBE_SECONDS = 5.0
-"""How long whoever asks for the status waits for a worker; after that it is told without that worker."""
+"""How long whoever asks for the status or an explanation waits for a worker; then it is told without that worker."""
 HOPELESS = 3
 """So many early ends of a worker while none has ever served end the start."""
 
@@ -279,6 +282,22 @@ class Supervisor(MultiService):
         ]
         answers: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
         return [json.loads(answer["clusters"]) for good, answer in answers if good]
+
+    def explain(self, asked: Asked) -> Deferred[Explanation]:
+        """As a worker sees it: the first one that answers."""
+        return Deferred.fromCoroutine(self._explained(at_configured_port(asked, self.sockets, self.reload.snapshot)))
+
+    async def _explained(self, asked: Asked) -> Explanation:
+        for link in self.crew.serving:
+            call = link.call(commands.Explain, asked=asked.dump())
+            try:
+                answer = await call.addTimeout(DESCRIBE_SECONDS, self.reactor)
+            except commands.Refused as refusal:
+                raise ValueError(str(refusal)) from refusal
+            except (ConnectionDone, ConnectionLost, defer.TimeoutError):
+                continue  # it has ended, or hangs; what becomes of that is the crew's and the census's business
+            return Explanation.from_json(json.loads(answer["explanation"]))
+        raise NotServing
 
     # Stop
 

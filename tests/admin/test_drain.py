@@ -134,7 +134,8 @@ class DrainCommandTests(SynchronousTestCase):
         """Refusals, wrong usage and a server that is not there have exit statuses of their own."""
         refused = self.run_command("start", "x", answer=(422, b'{"error": "no IP"}'))
         self.assertEqual(refused, (1, "", "meshproxy drain: no IP\n"))
-        self.assertEqual(self.run_command("start", "x", answer=(403, b"no\n"))[2], "meshproxy drain: no\n")
+        refused = self.run_command("start", "x", answer=(403, b"no\n"))
+        self.assertEqual(refused[2], "meshproxy drain: the admin server answers 403 Forbidden: no\n")
         self.assertEqual(self.run_command("start")[0], 64)
         self.assertEqual(self.run_command("list", "x")[0], 64)
         for admin, status in (("ftp://x", 64), ("http://127.0.0.1:1", 69)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -29,3 +31,29 @@ class CommandTestCase(SynchronousTestCase):
         except SystemExit as ended:
             status = int(ended.code or 0)
         return status, stdout.getvalue(), stderr.getvalue()
+
+
+class AdminTestCase(CommandTestCase):
+    """For commands that ask a gateway."""
+
+    def serve(self, body: str, status: int = 200) -> str:
+        """The address of a server that gives this answer; ``asked`` has the paths."""
+        self.asked: list[str] = []
+        asked = self.asked
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Answer)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        for end in (thread.join, server.server_close, server.shutdown):
+            self.addCleanup(end)
+        return f"127.0.0.1:{server.server_address[1]}"

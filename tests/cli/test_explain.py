@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.running import CommandTestCase
+from meshproxy.explain import Explanation
+from meshproxy.explain.rendering import render
+from meshproxy.explain.values import Answer, SeenRequest
+from tests.cli.running import AdminTestCase, CommandTestCase
 from tests.config.loading import GATEWAY, SERVICE, istio
 from tests.packaging.checkout import ROOT
 
@@ -161,6 +164,14 @@ class OtherTests(ExplainTestCase):
         self.assertIn("listeners for these ports: 80; there is none for 8080", errors)
         self.assertEqual(self.canary("http://shop.test:8080/", "--port", "80")[0], 0)
 
+    def test_live_usage(self) -> None:
+        """The running gateway has a configuration and an identity of its own."""
+        for more in (("-c", "x"), ("--proxy-locality", "a"), ("--proxy-namespace", "x"), ("--admin", "x:y")):
+            self.assertEqual(self.explain("--live", "http://a/", *more)[0], 64)
+        status, _, errors = self.canary("http://shop.test/", "--admin", "127.0.0.1:1")
+        self.assertEqual(status, 64)
+        self.assertIn("--admin goes with --live", errors)
+
     def test_wrong_usage(self) -> None:
         """Wrong usage is 64, a configuration that does not load is 78, each with a message."""
         status, _, errors = self.canary("ftp://shop.test/")
@@ -170,3 +181,36 @@ class OtherTests(ExplainTestCase):
         status, _, errors = self.explain("-c", "/nowhere", "http://shop.test/")
         self.assertEqual(status, 78)
         self.assertIn("/nowhere", errors)
+
+
+class LiveTests(AdminTestCase):
+    def explain(self, *arguments: str, answer: str = "", status: int = 200) -> tuple[int, str, str]:
+        address = self.serve(answer, status)
+        return self.run_command("explain", "--live", *arguments, "--admin", address)
+
+    def test_asks(self) -> None:
+        """All of the question gets to the gateway, and its answer is shown and decides the exit status."""
+        seen = SeenRequest("GET", "http", "a", "/x", "10.0.0.7")
+        found = Explanation(seen, answer=Answer(404, "route_not_found", "NR"), live=True)
+        question = ("PUT http://a/x", "-H", "B: c d", "-H", "E: f", "--from", "10.0.0.7", "--port", "81")
+        status, text, _ = self.explain(*question, answer=json.dumps(found.as_json()))
+        self.assertEqual((status, text), (1, render(found)))
+        query = "request=PUT+http%3A%2F%2Fa%2Fx&header=B%3A+c+d&header=E%3A+f&format=json&from=10.0.0.7&port=81"
+        self.assertEqual(self.asked, [f"/explain?{query}"])
+        status, text, _ = self.explain("a", "--format", "json", answer=json.dumps(found.as_json()))
+        self.assertEqual((status, Explanation.from_json(json.loads(text))), (1, found))
+
+    def test_failures(self) -> None:
+        """What the gateway refuses is 1; no gateway, or another version of it, is 69."""
+        for answer, code, expected in (
+            ('{"error": "none for 81"}', 422, 1),
+            ('{"error": "nothing is served"}', 503, 69),
+            ("no such page", 404, 69),
+            ('{"version": 7}', 200, 69),
+        ):
+            status, text, errors = self.explain("a", answer=answer, status=code)
+            self.assertEqual((status, text, errors.count("\n")), (expected, "", 1))
+        self.assertEqual(self.run_command("explain", "--live", "a", "--admin", "unix:/nonexistent")[0], 69)
+        status, _, errors = self.explain("a/" + "x" * 20_000)
+        self.assertEqual((status, self.asked), (69, []))
+        self.assertIn("the admin server takes 16000", errors)

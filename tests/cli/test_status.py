@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.cli.statustable import lines
-from tests.cli.running import CommandTestCase
+from tests.cli.running import AdminTestCase
 
 ENDPOINT = {
     "address": "10.0.0.7:8080",
@@ -76,32 +74,10 @@ outbound|80||app.test: 1 of 2 endpoints healthy, ringHash
 """  # noqa: E501
 
 
-class StatusTestCase(CommandTestCase):
+class StatusTestCase(AdminTestCase):
     def status(self, *arguments: str) -> tuple[int, str, str]:
         """The exit status, standard output and standard error of ``meshproxy status``."""
         return self.run_command("status", *arguments)
-
-    def serve(self, body: str, status: int = 200) -> str:
-        """The address of a server that gives this answer; ``asked`` has the paths."""
-        self.asked: list[str] = []
-        asked = self.asked
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked.append(self.path)
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), Answer)
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        for end in (thread.join, server.server_close, server.shutdown):
-            self.addCleanup(end)
-        return f"127.0.0.1:{server.server_address[1]}"
 
 
 class TextTests(SynchronousTestCase):
@@ -154,27 +130,28 @@ class CommandTests(StatusTestCase):
         self.assertEqual((status, json.loads(stdout)), (0, TOLD))
 
     def test_nobody_there(self) -> None:
-        """Without a gateway the exit status is 1, and one line says why."""
+        """Without a gateway the exit status is 69, and one line says why."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
         status, stdout, stderr = self.status("--admin", address)
-        self.assertEqual((status, stdout), (1, ""))
-        self.assertEqual(stderr, f"meshproxy status: no status from {address}: Connection refused\n")
-        self.assertEqual(self.status("--admin", "unix:/nonexistent/socket")[0], 1)
+        self.assertEqual((status, stdout), (69, ""))
+        why = f"no answer from the admin server {address}: Connection refused"
+        self.assertEqual(stderr, f"meshproxy status: {why}\n")
+        self.assertEqual(self.status("--admin", "unix:/nonexistent/socket")[0], 69)
 
     def test_something_else_there(self) -> None:
         """Something that is no gateway, or an error, is told as that."""
         for body, code, expected in (
             ("<html>", 200, ""),
-            ("[]", 200, "something else"),
+            ("[]", 200, "the admin server answers 200 OK: []"),
             ("no", 403, "403 Forbidden: no"),
         ):
             status, _, stderr = self.status("--admin", self.serve(body, code))
-            self.assertEqual(status, 1)
+            self.assertEqual(status, 69)
             self.assertIn(expected, stderr)
             self.assertEqual(stderr.count("\n"), 1)
 
     def test_wrong_usage(self) -> None:
         """An address that is none is wrong usage."""
-        for address in ("127.0.0.1:x", "unix:"):
+        for address in ("127.0.0.1:x", "unix:", "", "ftp://x"):
             self.assertEqual(self.status("--admin", address)[0], 64)

@@ -1,4 +1,4 @@
-"""``meshproxy status`` and a gateway that runs, in one process and in several."""
+"""``meshproxy status`` and ``meshproxy explain --live`` with a gateway that runs, in one process and in several."""
 
 from __future__ import annotations
 
@@ -31,18 +31,26 @@ class StatusTests(ProcessTestCase):
         self.assertEqual({str(it["states"]) for it in endpoints}, {str({"healthy": processes})})
         self.assertAlmostEqual(sum(it["share"] for it in endpoints), 1)
         self.assertEqual(cluster["strategy"], "ringHash")
-        self.assertIn(f"127.0.0.1:{upstream[0].port}  healthy", self.printed(admin))
+        self.assertIn(f"127.0.0.1:{upstream[0].port}  healthy", self.printed(admin, "status"))
+        names = {f"127.0.0.1:{it.port}": f"replica-{number}" for number, it in enumerate(upstream)}
+        for session in ("a", "b", "c"):
+            cookie = f"ISTIOID={session}"
+            served_by = get(port, Host=f"test.com:{port}", Cookie=cookie).headers["x-served-by"]
+            question = (f"http://test.com:{port}/", "-H", f"Cookie: {cookie}", "--format", "json")
+            explained = json.loads(self.printed(admin, "explain", "--live", *question))
+            (destination,) = explained["forward"]["destinations"]
+            self.assertEqual((names[destination["endpoint"]], explained["live"]), (served_by, True))
 
-    def printed(self, admin: int, *more: str) -> str:
-        command = (sys.executable, "-c", MAIN, "status", "--admin", f"127.0.0.1:{admin}", *more)
+    def printed(self, admin: int, *command: str) -> str:
+        command = (sys.executable, "-c", MAIN, *command, "--admin", f"127.0.0.1:{admin}")
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
 
     def status(self, admin: int) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.printed(admin, "--format", "json"))
+        told: dict[str, Any] = json.loads(self.printed(admin, "status", "--format", "json"))
         return told
 
     def test_one_process(self) -> None:
-        """Each endpoint is told with the requests that it really got."""
+        """Each endpoint is told with the requests that it got, and each session with the endpoint that it has."""
         self.check(1)
 
     def test_workers(self) -> None:

@@ -75,6 +75,12 @@ class SocketsTests(SynchronousTestCase):
         """A mapping of a port that no listener has can be warned about."""
         self.assertEqual(self.sockets({80: 8080, 81: 8081}).unused_mappings([listener(80)]), [81])
 
+    def test_configured_port(self) -> None:
+        """A real port stands for that of the listener that is at it, also where another one is configured to be."""
+        sockets, both = self.sockets({80: 81, 81: 0}), [listener(80), listener(81)]
+        sockets.open(both)
+        self.assertEqual([sockets.configured_port(port, both) for port in (80, 81, 40001)], [80, 80, 81])
+
     def test_free_port(self) -> None:
         """A listener that may have any port keeps the one it got, for as long as it is there."""
         sockets = self.sockets({80: 0, 81: 0})

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import ConfigError, Location
+from meshproxy.explain import Explanation, parse_asked
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.policies import Drain
 from meshproxy.serving import Serving, Settings
@@ -92,6 +93,14 @@ class WorkerTests(SynchronousTestCase):
 
     def offered(self) -> list[int]:
         return sorted(self.worker._offered)
+
+    def test_explain(self) -> None:
+        """A worker explains by its own gateway; that it has no such listener is a refusal."""
+        self.started()
+        answer = self.worker.explain(parse_asked("http://a/").dump())
+        found = Explanation.from_json(json.loads(answer["explanation"]))
+        self.assertEqual((found.live, found.answer and found.answer.status), (True, 404))
+        self.assertRaisesRegex(Refused, "none for 81", self.worker.explain, parse_asked("http://a:81/").dump())
 
     def test_start(self) -> None:
         """Nothing is served while a configuration is prepared; it is when that is installed."""

@@ -7,11 +7,14 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.admin.served import Processes
+from meshproxy.admin.served import NotServing, Processes
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import ConfigError
+from meshproxy.explain import Explanation, parse_asked
+from meshproxy.explain.values import SeenRequest
 from meshproxy.http import logwriter
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.net.sockets import Sockets
@@ -24,6 +27,7 @@ from meshproxy.workers.commands import (
     Begin,
     Count,
     Describe,
+    Explain,
     Hurry,
     Install,
     Offer,
@@ -229,6 +233,24 @@ class WorkersTests(SupervisorTestCase):
         self.assertNoResult(late)
         self.reactor.advance(DESCRIBE_SECONDS)
         self.assertEqual(self.successResultOf(late), [[{"name": "of 0"}]])
+
+    def test_explain(self) -> None:
+        """The first worker that answers explains, by the port of the configuration; a refusal is its last word."""
+        supervisor = self.started()
+        asked = parse_asked("http://a:8080/")
+        told = Explanation(SeenRequest("GET", "http", "a", "/", "127.0.0.1"), live=True)
+        self.links[0].answers[Explain] = ConnectionDone()
+        self.links[1].answers[Explain] = {"explanation": json.dumps(told.as_json())}
+        self.assertEqual(self.successResultOf(supervisor.explain(asked)), told)
+        self.assertEqual(self.links[1].told[-1], (Explain, {"asked": asked.dump()}))
+        del self.links[1].answers[Explain]
+        late = supervisor.explain(asked)
+        self.assertNoResult(late)
+        self.reactor.advance(DESCRIBE_SECONDS)
+        self.failureResultOf(late, NotServing)
+        self.links[0].answers[Explain] = commands.Refused("there is none for 8080")
+        why = self.failureResultOf(supervisor.explain(asked), ValueError)
+        self.assertEqual(str(why.value), "there is none for 8080")
 
     def test_drains(self) -> None:
         """What is asked to drain is told to all workers, and to those that come later before they get connections."""

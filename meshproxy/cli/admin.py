@@ -1,0 +1,115 @@
+"""What commands ask of a gateway that runs: its admin server, over TCP or a UNIX socket."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+EX_UNAVAILABLE = 69
+"""Nobody answers."""
+DEFAULT_ADDRESS = "127.0.0.1:15000"
+_UNIX = "unix:"
+_SECONDS = 10.0
+_LONGEST = 500
+_LONGEST_PATH = 16_000  # Twisted closes the connection at lines of more than 16,384 bytes
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+class Answer(NamedTuple):
+    """What the admin server answers."""
+
+    status: int
+    text: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The JSON object that it is; empty for anything else."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def refusal(self) -> str:
+        """What an answer that is not what was asked for says."""
+        error = self.told.get("error")
+        if isinstance(error, str):
+            return error
+        text = self.text[:_LONGEST].strip()
+        return f"the admin server answers {self.status} {http.client.responses.get(self.status, '')}: {text}"
+
+
+class Unavailable(Exception):
+    """There is no answer; the text says why."""
+
+
+def add_admin_argument(parser: argparse.ArgumentParser) -> None:
+    """The option that says where the admin server is."""
+    parser.add_argument(
+        "--admin",
+        default=DEFAULT_ADDRESS,
+        metavar="ADDRESS",
+        help="HOST:PORT of the admin server, or unix:PATH [default: %(default)s]",
+    )
+
+
+class AdminServer:
+    """The admin server at an address as ``--admin`` has it; raises ``ValueError`` for what is none."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connection().close()
+
+    def get(self, page: str, query: Mapping[str, str | Sequence[str]] | None = None) -> Answer:
+        """Read a page; raises ``Unavailable``."""
+        path = f"{page}?{urlencode(query, doseq=True)}" if query else page
+        if len(path) > _LONGEST_PATH:
+            raise Unavailable(f"the question has {len(path)} bytes, and the admin server takes {_LONGEST_PATH}")
+        return self._ask("GET", path, None, {})
+
+    def post(self, page: str, form: Mapping[str, str]) -> Answer:
+        """Ask for a change; raises ``Unavailable``."""
+        return self._ask("POST", page, urlencode(form), _FORM)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host = self._address.removeprefix("http://").rstrip("/")
+        try:
+            if self._address.startswith(_UNIX):
+                return _UnixConnection(self._address.removeprefix(_UNIX))
+            if "/" in host or not host:
+                raise http.client.InvalidURL
+            return http.client.HTTPConnection(host, timeout=_SECONDS)
+        except http.client.InvalidURL:
+            hint = "not an address as in 127.0.0.1:15000 or unix:/run/meshproxy.sock"
+            raise ValueError(f"--admin {self._address}: {hint}") from None
+
+    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
+        connection = self._connection()
+        try:
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            raise Unavailable(f"no answer from the admin server {self._address}: {why}") from error
+        finally:
+            connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_SECONDS)
+        if not path:
+            raise http.client.InvalidURL
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
