@@ -212,7 +212,7 @@ class MeshSettings:
 
     ``path_normalization`` is a name that ``paths`` knows. ``access_log_format`` is a text with operators
     (``operators``), or what a JSON object consists of: its texts have operators. ``accept_http10``: HTTP/1.0 is served.
-    ``tracing``: exchanges have spans.
+    ``tracing``: exchanges have spans. ``explain_headers``: a response tells how it came about if its request asks.
     """
 
     access_log_file: str | None = None
@@ -223,6 +223,7 @@ class MeshSettings:
     accept_http10: bool = False
     limits: Limits = field(factory=Limits)
     tracing: bool = False
+    explain_headers: bool = False
 
 
 @frozen(eq=False)

@@ -12,7 +12,7 @@ from typing import ParamSpec, cast
 
 from meshproxy.availability import Priorities
 from meshproxy.hashing import BITS, mix
-from meshproxy.interfaces import IHashKey, IHasTable, ILoadBalancer, IObservesLoad, IRequest
+from meshproxy.interfaces import HashKey, IHashKey, IHasTable, ILoadBalancer, IObservesLoad, IRequest
 from meshproxy.model import Endpoint
 from meshproxy.priority import TRIES_PER_PRIORITY
 from meshproxy.routes import WeightedDestination
@@ -73,6 +73,16 @@ def evaluate(policy: Sequence[IHashKey], request: IRequest) -> tuple[int | None,
         if total is not None and key.terminal:
             break
     return total, cookies
+
+
+def looked_at(policy: Sequence[IHashKey], request: IRequest) -> list[HashKey | None]:
+    """What each of the keys that ``evaluate`` looks at finds in a request; those behind them are not looked at."""
+    found: list[HashKey | None] = []
+    for key in policy:
+        found.append(key.evaluate(request))
+        if key.terminal and any(it is not None for it in found):
+            break
+    return found
 
 
 def choose(

@@ -1,6 +1,6 @@
 """The kind ``Mesh`` of meshproxy itself: settings for the whole process, under the names of Istio's MeshConfig.
 
-``upgrades`` is our own; Istio leaves it to an EnvoyFilter.
+``explainHeaders``, ``limits`` and ``upgrades`` are our own; Istio leaves the like to an EnvoyFilter.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _SERVED = (
     "defaultConfig",
     "defaultHttpRetryPolicy",
     "enableTracing",
+    "explainHeaders",
     "limits",
     "pathNormalization",
     "upgrades",
@@ -100,6 +101,7 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
             http10,
             bounds,
             _tracing(fields),
+            fields.boolean("explainHeaders") or False,
         ),
         _CONNECT_TIMEOUT if timeout is None else timeout,
         DEFAULT_RETRIES if retries is None else decode_retries(retries, findings),

@@ -151,23 +151,19 @@ def _tries(state: ClusterState, plan: Plan, key_hash: int) -> list[Endpoint]:
 
 
 def _keys(forward: Forward, request: AskedRequest) -> Iterable[FoundKey]:
-    ended = False
-    for key, origin in zip(forward.hash_policy, forward.key_origins, strict=True):
-        found = FoundKey(origin.name, place(origin.location), skipped=ended)
-        if ended:
+    looked_at = selection.looked_at(forward.hash_policy, request)
+    for number, (key, origin) in enumerate(zip(forward.hash_policy, forward.key_origins, strict=True)):
+        evaluated = looked_at[number] if number < len(looked_at) else None
+        found = FoundKey(origin.name, place(origin.location), skipped=number >= len(looked_at))
+        if evaluated is None:
             yield found
-            continue
-        evaluated = key.evaluate(request)
-        if evaluated is not None:
-            if evaluated.set_cookie is not None:
-                # Its value is that of the addresses that were made up here.
-                found = evolve(found, set_cookie=text(evaluated.set_cookie).partition("=")[0])
-            else:
-                shows = IShowsKey(key, None)
-                shown = None if shows is None else shows.key_text(request)
-                found = evolve(found, value=None if shown is None else text(shown), hash=f"{evaluated.hash:016x}")
-            ended = key.terminal
-        yield found
+        elif evaluated.set_cookie is not None:
+            # Its value is that of the addresses that were made up here.
+            yield evolve(found, set_cookie=text(evaluated.set_cookie).partition("=")[0])
+        else:
+            shows = IShowsKey(key, None)
+            shown = None if shows is None else shows.key_text(request)
+            yield evolve(found, value=None if shown is None else text(shown), hash=f"{evaluated.hash:016x}")
 
 
 def _order(state: ClusterState, key_hash: int) -> list[Endpoint]:

@@ -21,6 +21,7 @@ from meshproxy.http.counters import Counters
 from meshproxy.http.deadlines import Deadline
 from meshproxy.http.downstream import LINGER_SECONDS, Downstream
 from meshproxy.http.exchange import Exchange
+from meshproxy.http.explaining import ExplainedExchange
 from meshproxy.http.knownheads import KnownHeads, KnownRequest, KnownResponse
 from meshproxy.http.listeners import ListenerFactory
 from meshproxy.http.plans import Plans
@@ -31,7 +32,7 @@ from meshproxy.http.statuses import DateCache
 from meshproxy.http.tunnel import TunnelLimits
 from meshproxy.http.upstream import Upstream
 from meshproxy.limits import Limits
-from meshproxy.model import Snapshot
+from meshproxy.model import MeshSettings, Snapshot
 from meshproxy.net.connecting import connect
 from meshproxy.paths import Normalizer, PathNormalization, normalize_path, normalizer
 from meshproxy.upstream.hosts import Upstreams
@@ -115,7 +116,7 @@ class Gateway:
         for listener in snapshot.listeners:
             factories[listener.key].routes = listener.routes
         self.plans = Plans(self.reactor, self.access_log is not None and self.access_log.reads_response)
-        self.exchange_class = _traced() if snapshot.mesh.tracing else Exchange
+        self.exchange_class = _exchange_class(snapshot.mesh)
         self.trusted_proxies = snapshot.mesh.trusted_proxies
         self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
         self.upgrades = snapshot.mesh.upgrades.protocols
@@ -218,7 +219,13 @@ class Gateway:
         return done
 
 
-def _traced() -> type[Exchange]:
-    from meshproxy.http.tracing import TracedExchange  # it needs what is installed only by who wants traces
+def _exchange_class(mesh: MeshSettings) -> type[Exchange]:
+    """What exchanges have to do beside their work is in classes of its own, so that nobody else pays for it."""
+    classes: list[type[Exchange]] = []
+    if mesh.explain_headers:
+        classes.append(ExplainedExchange)
+    if mesh.tracing:
+        from meshproxy.http.tracing import TracedExchange  # it needs what is installed only by who wants traces
 
-    return TracedExchange
+        classes.append(TracedExchange)
+    return type("Exchange", tuple(classes), {"__slots__": ()}) if classes else Exchange

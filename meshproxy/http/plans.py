@@ -42,7 +42,7 @@ class Choice:
 
 
 class Plan:
-    """A route, ready for requests.
+    """A route, ready for requests; ``route`` is that itself.
 
     ``only`` is the one destination; None where there are several, which ``choices`` has by what the route has.
     ``straight`` is the same, but None also where anything comes before a request is forwarded. ``sticky`` chooses by
@@ -69,6 +69,7 @@ class Plan:
         "per_try",
         "persistent",
         "retrying",
+        "route",
         "sticky",
         "straight",
         "to_other_priorities",
@@ -76,6 +77,7 @@ class Plan:
     )
 
     def __init__(self, route: Route, plans: Plans) -> None:
+        self.route = route
         # It goes into lines of logs, and into headers.
         self.name = _CONTROLS.sub("_", route.name).encode("utf-8", "replace")
         self.fault = route.fault
