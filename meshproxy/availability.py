@@ -215,18 +215,17 @@ class Priorities:
     @property
     def table_bytes(self) -> int:
         """See ``IHasTable``: those of all priorities."""
-        return sum(table.table_bytes for table in self._tables())
+        return sum(table.table_bytes for table in self.tables())
 
     def build_table(self) -> None:
         """See ``IHasTable``."""
-        for table in self._tables():
+        for table in self.tables():
             table.build_table()
 
-    def _tables(self) -> Iterator[IHasTable]:
-        for balancer in dict.fromkeys([*self.balancers, *self._degraded]):
-            table = IHasTable(balancer, None)
-            if table is not None:
-                yield table
+    def tables(self) -> list[IHasTable]:
+        """Those of all priorities, each once."""
+        found = [IHasTable(balancer, None) for balancer in dict.fromkeys([*self.balancers, *self._degraded])]
+        return [table for table in found if table is not None]
 
     def continue_from(self, previous: ILoadBalancer) -> None:
         """See ``IContinues``: each priority goes on from the same one of before."""

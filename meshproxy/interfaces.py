@@ -213,6 +213,16 @@ class IHasTable(Interface):
         """Build the table if it is not there yet. May be called in any thread, even while requests pick."""
 
 
+class IBuildsInSteps(IHasTable):
+    """A load balancer whose table can be built little by little, between requests, in the thread that serves them."""
+
+    def table_steps() -> Iterator[None]:
+        """What ``build_table`` does, as far as it is iterated; no step takes much longer than a millisecond.
+
+        Whoever wants the table no more leaves off.
+        """
+
+
 class ILocatesHash(Interface):
     """A load balancer with a table, who can say where in it a hash falls."""
 

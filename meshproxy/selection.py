@@ -24,11 +24,18 @@ _BREAKS_A_LINE = re.compile(rb"[\0\r\n]").search
 MOST_ATTEMPTS = 5
 
 
+def tables(balancer: ILoadBalancer) -> list[IHasTable]:
+    """The tables of a balancer, each of which can be built by itself."""
+    if isinstance(balancer, Priorities):
+        return balancer.tables()
+    table = IHasTable(balancer, None)
+    return [] if table is None else [table]
+
+
 def build_tables(balancers: Iterable[ILoadBalancer]) -> None:
     """Have balancers build their tables, so that no request waits for one. It may take long."""
     for balancer in balancers:
-        table = IHasTable(balancer, None)
-        if table is not None:
+        for table in tables(balancer):
             table.build_table()
 
 

@@ -112,7 +112,7 @@ class Serving(MultiService):
         self.ports = Ports(reactor)
         self._resolver = SystemResolver(reactor) if resolver is None else None
         names_from: Any = self._resolver or resolver
-        builds = self.gateway.upstreams.builds = Builds(run_in_thread)
+        builds = self.gateway.upstreams.builds = Builds(run_in_thread, reactor)
         self.discovery = Discovery(reactor, names_from, builds, self.gateway.upstreams.replace)
         self.gateway.upstreams.follow = self.discovery.follow
         self.drains = self.gateway.upstreams.drains
@@ -212,6 +212,7 @@ class Serving(MultiService):
         served = all_ended([self.ports.serve({}, self.gateway.factory), drained, self.stop_changing()])
         await DeferredList([served, self._hurry], fireOnOneCallback=True, consumeErrors=True)
         await all_ended([maybeDeferred(child.stopService) for child in self if child.running])
+        self.gateway.upstreams.builds.stop()
         self.gateway.stop()
         access_log, self.gateway.access_log = self.gateway.access_log, None
         if access_log is not None:

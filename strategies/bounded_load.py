@@ -17,6 +17,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from meshproxy.interfaces import (
+    IBuildsInSteps,
     IDescribes,
     IHasTable,
     ILoadBalancer,
@@ -68,7 +69,7 @@ class _Inner(Protocol):
     def build_by_locality(self, localities: Sequence[tuple[float, Sequence[Endpoint]]]) -> ILoadBalancer: ...
 
 
-@implementer(ILoadBalancer, IObservesLoad, IDescribes, IHasTable, ILocatesHash)
+@implementer(ILoadBalancer, IObservesLoad, IBuildsInSteps, IDescribes, ILocatesHash)
 class BoundedLoad:
     """``inner`` chooses by hash among ``hosts``; ``factor`` is in percent, above 100 to leave room for imbalance."""
 
@@ -116,8 +117,15 @@ class BoundedLoad:
 
     def build_table(self) -> None:
         """See ``IHasTable``."""
-        table = IHasTable(self._inner, None)
-        if table is not None:
+        for _ in self.table_steps():
+            pass
+
+    def table_steps(self) -> Iterator[None]:
+        """See ``IBuildsInSteps``: those of the inner table, or one for a table that has none."""
+        in_steps, table = IBuildsInSteps(self._inner, None), IHasTable(self._inner, None)
+        if in_steps is not None:
+            yield from in_steps.table_steps()
+        elif table is not None:
             table.build_table()
 
     def candidates(self, hash: int) -> Iterator[Endpoint]:

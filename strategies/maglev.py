@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count, islice, repeat
 from math import isqrt
-from typing import cast
 
 from attrs import frozen
 from zope.interface import implementer
@@ -20,9 +19,9 @@ from zope.interface import implementer
 from meshproxy.hashing import MASK, xxh64
 from meshproxy.interfaces import (
     IBoundsLoad,
+    IBuildsInSteps,
     IConfig,
     IDescribes,
-    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
@@ -32,9 +31,11 @@ from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
+from meshproxy.strategies.steps import Steps, finished
 
 TABLE_SIZE = 65537
 LARGEST_TABLE = 5_000_010
+_AT_ONCE = 32  # slots that are filled in a step, the last of which take the longest
 
 
 def is_prime(number: int) -> bool:
@@ -42,40 +43,63 @@ def is_prime(number: int) -> bool:
     return number in (1, 2) or (number % 2 == 1 and all(number % odd for odd in range(3, isqrt(number) + 1, 2)))
 
 
-def build_table(hosts: Sequence[tuple[str, float]], size: int = TABLE_SIZE) -> list[int]:
+def build_table(hosts: Sequence[tuple[str, float]], size: int = TABLE_SIZE) -> Sequence[int]:
     """The table for host keys with their shares: for each slot a host's index. Empty without hosts.
 
     ``size`` is a prime, or 1.
     """
+    return finished(table_steps(hosts, size))
+
+
+def table_steps(hosts: Sequence[tuple[str, float]], size: int) -> Steps[Sequence[int]]:
+    """As ``build_table``, in steps."""
+    owners = array("BHI"[_width(len(hosts)) // 2])
     if not hosts:
-        return []
+        return owners
+    owners.frombytes(bytes(size * owners.itemsize))
+    taken = bytearray(size)
     order = sorted(range(len(hosts)), key=lambda index: hosts[index][0].encode())
     keys = [hosts[index][0].encode() for index in order]
     slots = [xxh64(key) % size for key in keys]
     skips = [xxh64(key, 1) % max(size - 1, 1) + 1 for key in keys]
-    table: list[int | None] = [None] * size
     acting = chain.from_iterable(_turns([hosts[index][1] for index in order]))
     # To find one of the last few free slots takes the more steps the fewer they are. For these it is not walked to:
     # how many steps away each of them is can be computed, since the size is a prime.
     last = (isqrt(size) + 1) // 2
-    for host in islice(acting, size - last):
-        slot, skip = slots[host], skips[host]
-        while table[slot] is not None:
-            slot += skip
-            if slot >= size:
-                slot -= size
-        table[slot] = order[host]
-        slots[host] = slot
-    free = {slot for slot, owner in enumerate(table) if owner is None}
+    for done in range(0, size - last, _AT_ONCE):
+        for host in islice(acting, min(_AT_ONCE, size - last - done)):
+            slot, skip = slots[host], skips[host]
+            while taken[slot]:
+                slot += skip
+                if slot >= size:
+                    slot -= size
+            taken[slot] = 1
+            owners[slot] = order[host]
+            slots[host] = slot
+        yield
+    free = set(_free(taken))
     for host in islice(acting, last):
         slot, skip = slots[host], skips[host]
         inverse = pow(skip, -1, size)
         steps = min([(other - slot) * inverse % size for other in free])
         slot = (slot + steps * skip) % size
         free.remove(slot)
-        table[slot] = order[host]
+        owners[slot] = order[host]
         slots[host] = slot
-    return cast(list[int], table)
+        yield
+    return owners
+
+
+def _free(taken: bytearray) -> Iterator[int]:
+    slot = taken.find(0)
+    while slot >= 0:
+        yield slot
+        slot = taken.find(0, slot + 1)
+
+
+def _width(hosts: int) -> int:
+    """How many bytes it takes to name one of so many hosts."""
+    return next(width for width in (1, 2, 4) if hosts <= 256**width)
 
 
 def _turns(shares: Sequence[float]) -> Iterator[Sequence[int]]:
@@ -114,7 +138,7 @@ def _turn_to_reach(target: float, share: float) -> int:
     return turn
 
 
-@implementer(ILoadBalancer, IDescribes, IHasTable, ILocatesHash)
+@implementer(ILoadBalancer, IBuildsInSteps, IDescribes, ILocatesHash)
 class Maglev:
     """A load balancer on a Maglev table."""
 
@@ -130,23 +154,22 @@ class Maglev:
     @property
     def table_bytes(self) -> int:
         """See ``IHasTable``."""
-        return self._size * self._width
-
-    @property
-    def _width(self) -> int:
-        """How many bytes it takes to name an endpoint."""
-        return next(width for width in (1, 2, 4) if len(self._hosts) <= 256**width)
+        return self._size * _width(len(self._hosts))
 
     def build_table(self) -> None:
         """See ``IHasTable``."""
+        finished(self.table_steps())
+
+    def table_steps(self) -> Steps[None]:
+        """See ``IBuildsInSteps``."""
         if not self._owners:
-            self._built()
+            self._owners = yield from table_steps(
+                [(endpoint.identity, share) for endpoint, share in self._hosts], self._size
+            )
 
     def _built(self) -> Sequence[int]:
         """The owners of all slots, as indexes of endpoints; they are built now."""
-        owners = build_table([(endpoint.identity, share) for endpoint, share in self._hosts], self._size)
-        width = self._width
-        self._owners = bytes(owners) if width == 1 else array("H" if width == 2 else "I", owners)
+        self.build_table()
         return self._owners
 
     def pick(self, hash: int, attempt: int) -> Endpoint | None:

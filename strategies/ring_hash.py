@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from math import ceil
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -21,9 +21,9 @@ from zope.interface import implementer
 from meshproxy.hashing import BITS, murmur2, xxh64
 from meshproxy.interfaces import (
     IBoundsLoad,
+    IBuildsInSteps,
     IConfig,
     IDescribes,
-    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
@@ -33,6 +33,7 @@ from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
+from meshproxy.strategies.steps import Steps, finished
 
 MINIMUM_SIZE = 1024
 MAXIMUM_SIZE = 8_388_608
@@ -54,14 +55,12 @@ class Ring(NamedTuple):
     counts: list[int]
 
 
-_SORTED_AT_ONCE = 8192
+_AT_ONCE = 2048  # hashes that are made or sorted in a step
 _SUFFIXES = tuple(b"_%d" % number for number in range(1024))
 # Of larger rings, entries are kept in arrays: that takes a fifth of the memory, and a little longer for each pick.
 _LARGE = 65_536
 _BYTES = 52  # of an entry in lists: two references and a number
 _BYTES_OF_LARGE = 12
-_PART_BITS = 8
-_PARTS = 1 << _PART_BITS  # in which a large ring is sorted
 
 
 def _suffixes(count: int) -> Iterable[bytes]:
@@ -82,10 +81,14 @@ def build_ring(
     function: HashFunction = "xxhash64",
 ) -> Ring:
     """The ring for host keys with their shares."""
+    return finished(ring_steps(hosts, minimum, maximum, function))
+
+
+def ring_steps(hosts: Sequence[tuple[str, float]], minimum: int, maximum: int, function: HashFunction) -> Steps[Ring]:
+    """As ``build_ring``, in steps."""
     if not hosts:
         return Ring(0, [], [], [])
     scale = _scale((share for _, share in hosts), minimum, maximum)
-    digest = _FUNCTIONS[function]
     counts: list[int] = []
     wanted = 0.0
     total = 0
@@ -93,71 +96,57 @@ def build_ring(
         wanted += scale * share
         counts.append(max(0, ceil(wanted) - total))
         total += counts[-1]
-    keys = [key.encode() for key, _ in hosts]
-    if total > _LARGE:
-        hashes, owners = _sorted_in_parts(_found_in_parts(keys, counts, digest))
-    else:
-        hashes, owners = _sorted(
-            [digest(key + suffix) for key, count in zip(keys, counts, strict=True) for suffix in _suffixes(count)],
-            [host for host, count in enumerate(counts) for _ in range(count)],
-        )
+    found = _found([key.encode() for key, _ in hosts], counts, _FUNCTIONS[function])
+    hashes, owners = yield from (_sorted_in_arrays if total > _LARGE else _sorted)(found, total)
     return Ring(ceil(scale), hashes, owners, counts)
 
 
-def _sorted(hashes: list[int], owners: list[int]) -> tuple[Sequence[int], Sequence[int]]:
-    """Hashes in order, and whose each is; of equal ones, that of the first host is first."""
-    order = _by_hash(hashes)
-    return [hashes[at] for at in order], [owners[at] for at in order]
+_Found = Iterator[tuple[list[int], list[int]]]
+"""Some hashes at a time, and whose each is."""
 
 
-def _by_hash(hashes: Sequence[int]) -> list[int]:
-    """The indices of 64-bit hashes in the hashes' ascending order.
+def _found(keys: Sequence[bytes], counts: Sequence[int], digest: Callable[[bytes], int]) -> _Found:
+    texts = (key + suffix for key, count in zip(keys, counts, strict=True) for suffix in _suffixes(count))
+    owners = chain.from_iterable(map(repeat, range(len(counts)), counts))
+    while hashes := [*map(digest, islice(texts, _AT_ONCE))]:
+        yield hashes, [*islice(owners, len(hashes))]
 
-    Nothing else in the process runs during a call of ``sort``, in whichever thread it is. So what is long is sorted in
-    parts, each of hashes that begin with the same bits.
-    """
-    count, hash_at = len(hashes), hashes.__getitem__
-    if count <= _SORTED_AT_ONCE:
-        return sorted(range(count), key=hash_at)
-    bits = (count // _SORTED_AT_ONCE).bit_length()
+
+def _sorted(found: _Found, total: int) -> Steps[tuple[Sequence[int], Sequence[int]]]:
+    """All hashes in order, and whose each is; of equal ones, that of the first host is first."""
+    hashes: list[int] = []
+    owners: list[int] = []
+    bits = _part_bits(total)
     parts: list[list[int]] = [[] for _ in range(1 << bits)]
-    for index, number in enumerate(hashes):
-        parts[number >> BITS - bits].append(index)
-    order: list[int] = []
+    for some, whose in found:
+        if bits:
+            for index, number in enumerate(some, len(hashes)):
+                parts[number >> BITS - bits].append(index)
+        else:
+            parts[0] += range(total)
+        hashes += some
+        owners += whose
+        yield
+    all_hashes: list[int] = []
+    all_owners: list[int] = []
     for part in parts:
-        part.sort(key=hash_at)
-        order += part
-    return order
+        part.sort(key=hashes.__getitem__)
+        all_hashes += [hashes[index] for index in part]
+        all_owners += [owners[index] for index in part]
+        yield
+    return all_hashes, all_owners
 
 
-def _found_in_parts(
-    keys: Sequence[bytes], counts: Sequence[int], digest: Callable[[bytes], int]
-) -> Iterator[tuple[int, list[int]]]:
-    """Hosts and hashes of theirs, not too many at a time."""
-    for host, (key, count) in enumerate(zip(keys, counts, strict=True)):
-        suffixes = iter(_suffixes(count))
-        while found := [digest(key + suffix) for suffix in islice(suffixes, _LARGE)]:
-            yield host, found
-
-
-def _sorted_in_parts(made: Iterable[tuple[int, list[int]]]) -> tuple[Sequence[int], Sequence[int]]:
+def _sorted_in_arrays(found: _Found, total: int) -> Steps[tuple[Sequence[int], Sequence[int]]]:
     """The same in arrays, and never much of it in lists."""
-    parts = [(array("Q"), array("I")) for _ in range(_PARTS)]
-    starts = [(number << 64) // _PARTS for number in range(1, _PARTS + 1)]
-    for host, found in made:
-        if len(found) < _PARTS:
-            for number in found:
-                hashes, owners = parts[number >> BITS - _PART_BITS]
-                hashes.append(number)
-                owners.append(host)
-            continue
-        found.sort()
-        begin = 0
-        for (hashes, owners), start in zip(parts, starts, strict=True):
-            end = bisect_left(found, start, begin)
-            hashes.extend(found[begin:end])
-            owners.extend(repeat(host, end - begin))
-            begin = end
+    bits = _part_bits(total)
+    parts = [(array("Q"), array("I")) for _ in range(1 << bits)]
+    for some, whose in found:
+        for number, owner in zip(some, whose, strict=True):
+            hashes, owners = parts[number >> BITS - bits]
+            hashes.append(number)
+            owners.append(owner)
+        yield
     parts.reverse()
     all_hashes, all_owners = array("Q"), array("I")
     while parts:  # what is sorted is no longer needed
@@ -165,7 +154,13 @@ def _sorted_in_parts(made: Iterable[tuple[int, list[int]]]) -> tuple[Sequence[in
         order = sorted(range(len(hashes)), key=hashes.__getitem__)
         all_hashes.extend(map(hashes.__getitem__, order))
         all_owners.extend(map(owners.__getitem__, order))
+        yield
     return all_hashes, all_owners
+
+
+def _part_bits(total: int) -> int:
+    """By how many leading bits so many hashes are told apart, so that those with the same ones are few."""
+    return (total // _AT_ONCE).bit_length()
 
 
 class _Owners:
@@ -181,7 +176,7 @@ class _Owners:
         return self._endpoints[self._owners[entry]]
 
 
-@implementer(ILoadBalancer, IDescribes, IHasTable, ILocatesHash)
+@implementer(ILoadBalancer, IBuildsInSteps, IDescribes, ILocatesHash)
 class RingHash:
     """A load balancer on a ring."""
 
@@ -205,13 +200,14 @@ class RingHash:
 
     def build_table(self) -> None:
         """See ``IHasTable``."""
-        if not self._hashes:
-            self._built()
+        finished(self.table_steps())
 
-    def _built(self) -> Sequence[int]:
-        """The hashes of the ring, which is built now."""
+    def table_steps(self) -> Steps[None]:
+        """See ``IBuildsInSteps``."""
+        if self._hashes:
+            return
         settings = self._settings
-        ring = build_ring(
+        ring = yield from ring_steps(
             [(endpoint.identity, share) for endpoint, share in self._hosts],
             settings.minimum_size,
             settings.maximum_size,
@@ -226,7 +222,11 @@ class RingHash:
         endpoints = self._endpoints
         self._owners = _Owners(endpoints, ring.owners) if large else [endpoints[owner] for owner in ring.owners]
         self._hashes = ring.hashes  # last, for it says that all is there
-        return ring.hashes
+
+    def _built(self) -> Sequence[int]:
+        """The hashes of the ring, which is built now."""
+        self.build_table()
+        return self._hashes
 
     def pick(self, hash: int, attempt: int) -> Endpoint | None:
         """See ``ILoadBalancer``. Attempts go from entry to entry, so they may well repeat an endpoint."""

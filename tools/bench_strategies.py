@@ -3,8 +3,8 @@
 Usage: bench_strategies.py [ENDPOINTS]
 
 Prints, with ENDPOINTS (1,000) of equal weight, the processor time of finding a session's cookie and picking its
-endpoint, and of building rings and tables; then how long the answers of a reactor take while a thread builds one table
-after the other, as after changes of endpoints. Each time has a limit; the exit status is 1 if one is exceeded. Times
+endpoint, and of building rings and tables; then how long the answers of a reactor take while it builds one table after
+the other, as after changes of endpoints. Each time has a limit; the exit status is 1 if one is exceeded. Times
 are the least of several rounds, those of the reactor the largest of all but one in a thousand, since other processes
 have the processor too.
 """
@@ -125,7 +125,7 @@ def cost_to_the_reactor(endpoints: Sequence[Endpoint]) -> bool:
     near, far = socketpair()
     near.setblocking(False)
     echo = Echo(near)
-    builds = Builds(deferToThread)
+    builds = Builds(deferToThread, reactor)
     built = 0
 
     def build(_: object = None) -> None:

@@ -12,6 +12,7 @@ from meshproxy.explain.keyspace import least_movement, movement, sample_hashes, 
 from meshproxy.hashing import MASK
 from meshproxy.interfaces import (
     IBoundsLoad,
+    IBuildsInSteps,
     IContinues,
     IDescribes,
     IHasTable,
@@ -100,7 +101,7 @@ class LoadBalancerContract(_TestCase):
         for _, balancer in self._balancers():
             verifyObject(ILoadBalancer, balancer)
             self.assertIsInstance(balancer.uses_hash, bool)
-            for optional in (IObservesLoad, IContinues, IDescribes, IHasTable, ILocatesHash):
+            for optional in (IObservesLoad, IContinues, IDescribes, IHasTable, IBuildsInSteps, ILocatesHash):
                 if optional.providedBy(balancer):
                     verifyObject(optional, balancer)
 
@@ -253,6 +254,20 @@ class LoadBalancerContract(_TestCase):
                     having.build_table()
                 for number in self._hashes():
                     self.assertEqual(before.pick(number, 0), lazy.pick(number, 0), f"hash {number}")
+
+    def test_table_in_steps(self) -> None:
+        """A table that is built in steps is the same; one that was left off can be picked from, and begun again."""
+        for endpoints in ((), sample_endpoints(_SOME)):
+            plain, stepwise, left_off = (self.make_builder().build(endpoints) for _ in range(3))
+            if not IBuildsInSteps.providedBy(plain):
+                return
+            list(cast(IBuildsInSteps, stepwise).table_steps())
+            next(iter(cast(IBuildsInSteps, left_off).table_steps()), None)
+            for number in self._hashes():
+                expected = plain.pick(number, 0)
+                self.assertEqual(stepwise.pick(number, 0), expected, f"hash {number}")
+                self.assertEqual(left_off.pick(number, 0), expected, f"hash {number}")
+            self.assertEqual(list(cast(IBuildsInSteps, left_off).table_steps()), [])
 
     def test_bounded(self) -> None:
         """A builder that bounds loads chooses as without a bound while all are idle; who has all is passed over."""

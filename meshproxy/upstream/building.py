@@ -1,27 +1,34 @@
-"""Load balancers that are built while requests are served: in a thread, one after the other.
+"""Load balancers that are built while requests are served, one after the other.
 
-Rules: a build may take long (a large table takes tens of milliseconds, somebody else's builder whatever it likes), so
-none runs in the reactor's thread. Two at once would be no faster, since one lock lets one thread of Python run at a
-time, but the reactor would wait for both. How long it waits for one is ``SWITCH_SECONDS`` for each time that it has let
-go of the lock, which each system call does; ``share_processor`` sets that.
+Rules: a build may take long (a large table takes tens of milliseconds, somebody else's builder whatever it likes), and
+must hold up no request. So it runs in a thread, but for tables that can be built in steps: these are built in the
+reactor's thread, ``SLICE_SECONDS`` at a time with ``PAUSES`` times as long in between. A thread would take no less
+processor time, and would make the reactor wait for the interpreter each time that it has let go of it, which each
+system call does. How long it waits then is ``SWITCH_SECONDS``; ``share_processor`` sets that.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any, ParamSpec
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
-from meshproxy.interfaces import ILoadBalancer
-from meshproxy.selection import ready
+from meshproxy.interfaces import IBuildsInSteps, ILoadBalancer
+from meshproxy.selection import tables
 
 _P = ParamSpec("_P")
+_Begun = tuple[ILoadBalancer, list[IBuildsInSteps]]
+"""A balancer, and those of its tables that are still to be built in steps."""
 
+SLICE_SECONDS = 0.001
+PAUSES = 3
 SWITCH_SECONDS = 0.001
 """A fifth of Python's default. A build then takes a sixth longer, and requests meanwhile wait a third as long."""
 
@@ -32,12 +39,17 @@ def share_processor() -> None:
 
 
 class Builds:
-    """The builds of a process, in the order in which they are asked for. ``run_in_thread`` is ``deferToThread``."""
+    """The builds of a process, in the order in which they are asked for. ``run_in_thread`` is ``deferToThread``.
 
-    def __init__(self, run_in_thread: Callable[..., Deferred[Any]]) -> None:
+    ``clock`` provides ``IReactorTime``; without one, everything is built in the thread.
+    """
+
+    def __init__(self, run_in_thread: Callable[..., Deferred[Any]], clock: Any = None) -> None:
         self._run_in_thread = run_in_thread
+        self._clock = clock
         self._waiting: deque[tuple[Deferred[ILoadBalancer], Callable[[], ILoadBalancer]]] = deque()
-        self._busy = False
+        self._building: Deferred[Any] | None = None
+        self._stopped = False
 
     def run(self, build: Callable[_P, ILoadBalancer], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[ILoadBalancer]:
         """Fires, in the reactor's thread, with the balancer that ``build`` makes of these arguments.
@@ -50,21 +62,52 @@ class Builds:
         self._next()
         return done
 
+    def stop(self) -> None:
+        """Build nothing any more. Who waits for a balancer hears nothing."""
+        self._stopped = True
+        self._waiting.clear()
+        if self._building is not None:
+            self._building.cancel()
+
     def _next(self) -> None:
-        while self._waiting and not self._busy:
+        while self._waiting and self._building is None and not self._stopped:
             done, build = self._waiting.popleft()
             if not done.called:
-                self._busy = True
-                maybeDeferred(self._run_in_thread, _built, build).addBoth(self._ended, done)
+                building = self._building = Deferred.fromCoroutine(self._build(build, done))
+                building.addBoth(self._ended, done)
+
+    async def _build(self, build: Callable[[], ILoadBalancer], done: Deferred[ILoadBalancer]) -> ILoadBalancer:
+        begun: _Begun = await maybeDeferred(self._run_in_thread, _begin, build, self._clock is not None)
+        balancer, unfinished = begun
+        if unfinished:
+            await self._finish(chain.from_iterable(table.table_steps() for table in unfinished), done)
+        return balancer
+
+    async def _finish(self, steps: Iterator[None], done: Deferred[ILoadBalancer]) -> None:
+        began = self._clock.seconds()
+        for _ in steps:
+            taken = self._clock.seconds() - began
+            if taken >= SLICE_SECONDS:
+                await deferLater(self._clock, PAUSES * taken)
+                if done.called:
+                    return  # nobody wants it any more
+                began = self._clock.seconds()
 
     def _ended(self, result: Any, done: Deferred[ILoadBalancer]) -> None:
-        self._busy = False
-        if not done.called:
+        self._building = None
+        if not done.called and not self._stopped:
             done.callback(result)  # a Failure goes to the errbacks
         self._next()
 
 
-def _built(build: Callable[[], ILoadBalancer]) -> ILoadBalancer:
-    balancer = ready(build)
+def _begin(build: Callable[[], ILoadBalancer], in_steps: bool) -> _Begun:
+    balancer = build()
     verifyObject(ILoadBalancer, balancer, tentative=True)
-    return balancer
+    unfinished = []
+    for table in tables(balancer):
+        steps = IBuildsInSteps(table, None) if in_steps else None
+        if steps is None:
+            table.build_table()
+        else:
+            unfinished.append(steps)
+    return balancer, unfinished

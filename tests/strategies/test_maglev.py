@@ -13,7 +13,7 @@ from meshproxy.errors import ConfigError
 from meshproxy.hashing import xxh64
 from meshproxy.interfaces import IDescribes, IHasTable, ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.strategies import shares
-from meshproxy.strategies.maglev import Maglev, MaglevBuilder, build_table, from_config, is_prime
+from meshproxy.strategies.maglev import Maglev, MaglevBuilder, build_table, from_config, is_prime, table_steps
 from meshproxy.testing import setting
 from tests.properties import steady
 from tests.strategies.scenarios import Host
@@ -88,6 +88,12 @@ class MaglevTests(SynchronousTestCase):
         for size in (1, 2, 3):
             self.assertEqual(len(build_table([("a", 0.5), ("b", 0.5)], size)), size)
 
+    def test_steps(self) -> None:
+        """However large a table is, a step fills no more than a few slots."""
+        for count in (3, 300):
+            hosts = [(f"10.0.0.{number}:80", 1 / count) for number in range(count)]
+            self.assertGreater(len(list(table_steps(hosts, 10007))), 10007 / 50)
+
     def test_primes(self) -> None:
         """Exactly primes pass, and 1, as Istio has it."""
         accepted = [number for number in range(30) if is_prime(number)]
@@ -133,7 +139,7 @@ class MaglevPropertyTests(SynchronousTestCase):
     def test_turns(self, weights: list[int], size: int) -> None:
         """The table is what turns through all hosts yield, each asked in each turn whether it is its turn."""
         hosts = [(host.key, share) for host, share in shares.of_endpoints(_weighted_hosts(weights))]
-        self.assertEqual(build_table(hosts, size), _turn_by_turn(hosts, size))
+        self.assertEqual(list(build_table(hosts, size)), _turn_by_turn(hosts, size))
 
     @steady
     @given(st.integers(1, 12), _HASHES)

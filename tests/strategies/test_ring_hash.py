@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 from meshproxy.errors import ConfigError
 from meshproxy.interfaces import IDescribes, IHasTable, ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.strategies import ring_hash, shares
-from meshproxy.strategies.ring_hash import RingHash, RingHashBuilder, build_ring, from_config
+from meshproxy.strategies.ring_hash import RingHash, RingHashBuilder, build_ring, from_config, ring_steps
 from meshproxy.testing import setting
 from tests.properties import steady
 from tests.strategies.scenarios import Host
@@ -157,6 +157,13 @@ class LargeRingTests(SynchronousTestCase):
             self.assertEqual((found.size, found.counts), (expected.size, expected.counts))
             self.assertEqual((list(found.hashes), list(found.owners)), (expected.hashes, expected.owners))
 
+    def test_steps(self) -> None:
+        """However large a ring is, a step makes or sorts no more than a few entries."""
+        for count, large in ((1, 10**6), (1, 1_000), (60, 10**6), (60, 1_000)):
+            hosts = [(f"10.0.0.{number}:80", 1 / count) for number in range(count)]
+            self.patch(ring_hash, "_LARGE", large)
+            self.assertGreater(len(list(ring_steps(hosts, 60_000, 60_000, "xxhash64"))), 2 * 60_000 / 2_500)
+
     def test_same_picks(self) -> None:
         """So it makes the same choices."""
         small, large = RingHashBuilder(5_000).build(_equal_hosts(7)), RingHashBuilder(5_000).build(_equal_hosts(7))
@@ -171,8 +178,8 @@ class LargeRingTests(SynchronousTestCase):
     def test_built_when_needed(self) -> None:
         """Building takes nothing but a note; the table is built once, by the first pick or before it."""
         built: list[int] = []
-        original = ring_hash.build_ring
-        self.patch(ring_hash, "build_ring", lambda *args: built.append(1) or original(*args))
+        original = ring_hash.ring_steps
+        self.patch(ring_hash, "ring_steps", lambda *args: built.append(1) or original(*args))
         for use in (lambda it: it.pick(5, 0), lambda it: it.build_table(), lambda it: it.describe()):
             balancer = RingHashBuilder(64).build(_equal_hosts(3))
             self.assertGreater(balancer.table_bytes, 64 * 50)

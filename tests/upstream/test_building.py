@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import Invalid, implementer
 
-from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder
+from meshproxy.availability import Arrangement, Priorities
+from meshproxy.interfaces import IBuildsInSteps, IHasTable, ILoadBalancer, ILoadBalancerBuilder
 from meshproxy.model import Endpoint
+from meshproxy.priority import Loads
 from meshproxy.strategies.ring_hash import RingHash, RingHashBuilder
-from meshproxy.upstream.building import SWITCH_SECONDS, Builds, share_processor
+from meshproxy.upstream.building import PAUSES, SLICE_SECONDS, SWITCH_SECONDS, Builds, share_processor
 
 FIRST, SECOND = (Endpoint("10.0.0.1", 80),), (Endpoint("10.0.0.2", 80),)
 
@@ -102,6 +105,127 @@ class BuildsTests(SynchronousTestCase):
         self.assertNoResult(second)
         self.thread.finish()
         self.assertIsInstance(self.successResultOf(second), RingHash)
+
+
+@implementer(IBuildsInSteps)
+class Stepwise:
+    """A balancer with a table of so many steps, each of which takes a third of a slice on ``clock``."""
+
+    uses_hash = True
+    table_bytes = 0
+
+    def __init__(self, clock: Clock, steps: int, error: Exception | None = None) -> None:
+        self.left = steps
+        self._clock = clock
+        self._error = error
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        return None
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        return iter(())
+
+    def build_table(self) -> None:
+        raise AssertionError("it was to be built in steps")
+
+    def table_steps(self) -> Iterator[None]:
+        while self.left:
+            self.left -= 1
+            self._clock.rightNow += SLICE_SECONDS * 0.34
+            if self._error is not None:
+                raise self._error
+            yield
+
+
+@implementer(ILoadBalancer, IHasTable)
+class AtOnce:
+    """A balancer whose table has no steps."""
+
+    uses_hash = True
+    table_bytes = 0
+    is_built = False
+
+    def pick(self, hash: int, attempt: int) -> Endpoint | None:
+        return None
+
+    def candidates(self, hash: int) -> Iterator[Endpoint]:
+        return iter(())
+
+    def build_table(self) -> None:
+        self.is_built = True
+
+
+class SteppingTests(SynchronousTestCase):
+    """Tables that are built in steps, in the reactor's thread."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.builds = Builds(maybeDeferred, self.clock)
+
+    def build(self, balancer: object) -> Deferred[ILoadBalancer]:
+        return self.builds.run(Made(balancer).build, FIRST)
+
+    def test_slices(self) -> None:
+        """As many steps as fit a slice are made at once, then requests have their turn for some time."""
+        balancer = Stepwise(self.clock, 8)
+        built = self.build(balancer)
+        self.assertEqual(balancer.left, 5)
+        (pause,) = self.clock.getDelayedCalls()
+        self.assertGreaterEqual(pause.getTime() - self.clock.seconds(), PAUSES * SLICE_SECONDS)
+        self.clock.advance(pause.getTime() - self.clock.seconds())
+        self.assertEqual(balancer.left, 2)
+        self.assertNoResult(built)
+        self.clock.advance(1)
+        self.assertIs(self.successResultOf(built), balancer)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_after_the_other(self) -> None:
+        """The next build waits for the last step of the one before."""
+        first, second = (self.build(Stepwise(self.clock, 4)) for _ in range(2))
+        self.assertNoResult(first)
+        self.clock.advance(1)
+        self.successResultOf(first)
+        self.assertNoResult(second)
+        self.clock.advance(1)
+        self.successResultOf(second)
+
+    def test_cancelled(self) -> None:
+        """Of a balancer that nobody wants any more no further step is made, and the next one is built."""
+        unwanted = Stepwise(self.clock, 100)
+        first, second = self.build(unwanted), self.build(Stepwise(self.clock, 1))
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.clock.advance(1)
+        self.successResultOf(second)
+        self.assertEqual(unwanted.left, 97)
+
+    def test_failure(self) -> None:
+        """What a step raises comes to who asked, and the next one is built."""
+        first, second = self.build(Stepwise(self.clock, 2, RuntimeError("no"))), self.build(Stepwise(self.clock, 1))
+        self.failureResultOf(first, RuntimeError)
+        self.successResultOf(second)
+
+    def test_priorities(self) -> None:
+        """Of the tables of one balancer, those without steps are built in the thread and the others in steps."""
+        in_steps, at_once = Stepwise(self.clock, 5), AtOnce()
+        arrangement = Arrangement((), Loads((50, 50), (0, 0), (False, False)))
+        balancer = Priorities(arrangement, [in_steps, at_once], [in_steps, at_once], uses_hash=True)
+        built = self.build(balancer)
+        self.assertTrue(at_once.is_built)
+        self.assertEqual(in_steps.left, 2)
+        self.clock.advance(1)
+        self.assertIs(self.successResultOf(built), balancer)
+        self.assertEqual(in_steps.left, 0)
+
+    def test_stop(self) -> None:
+        """After a stop there is no timer, nothing more is built, and nobody hears of anything."""
+        balancer = Stepwise(self.clock, 100)
+        waiting = [self.build(balancer), self.build(balancer)]
+        self.builds.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        for built in (*waiting, self.build(balancer)):
+            self.assertNoResult(built)
+        self.assertEqual(balancer.left, 97)
 
 
 class ThreadTests(TestCase):
