@@ -3,7 +3,8 @@
 Rules. The new process runs the same command line, in the folder and with the environment that this one was started in,
 so it is whatever version is installed by then. The sockets are the very same ones, and both accept for a moment: no
 connection is refused. Until the new process says that it serves, nothing ends here; if it ends or is late, this one
-goes on as if nothing had been. Connections that exist are not handed over; they end with the drain of this process.
+goes on as if nothing had been. If this one is told to end meanwhile, both do. Connections that exist are not handed
+over; they end with the drain of this process.
 
 The admin server cannot listen in both, so it is closed here when the new process starts, and opened again if that
 fails. A pid file is put aside for as long, as nginx does it: ``twistd.pid.oldbin``.
@@ -22,6 +23,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
+from meshproxy.net.addresses import reason
 from meshproxy.net.inherited import HANDOVER
 from meshproxy.net.sockets import Sockets
 
@@ -79,8 +81,17 @@ class Handover:
             self._successor = _Successor(self)
             self._close_admin().addCallback(lambda _: self._start())
 
+    def stop(self) -> None:
+        """This process is to end: so is the new one, unless it serves already."""
+        if self._successor is not None:
+            _log.warn("Hot restart: given up, for this process ends")
+            self._successor.give_up()
+            self._end()
+            self._rename_pidfile(OLD_SUFFIX, "")
+
     def _start(self) -> None:
-        assert self._successor is not None
+        if self._successor is None:
+            return
         self._rename_pidfile("", OLD_SUFFIX)
         named = self._sockets.named()
         descriptors = {number: listening.fileno() for number, (_, listening) in enumerate(named, _READY + 1)}
@@ -99,7 +110,7 @@ class Handover:
                 childFDs={0: 0, 1: 1, 2: 2, _READY: "r", **descriptors},
             )
         except OSError as error:
-            self.failed(str(error))
+            self.failed(reason(error))
             return
         self._deadline = self._reactor.callLater(START_SECONDS, self._late)
 
@@ -141,6 +152,9 @@ class Handover:
                 os.rename(pidfile + suffix, pidfile + to)
             except FileNotFoundError:
                 pass
+            except OSError as error:
+                # Privileges are gone. The new process will not start beside it, and say why.
+                _log.warn("The pid file {pidfile} cannot be put aside: {why}", pidfile=pidfile, why=reason(error))
 
 
 class _Successor(ProcessProtocol):

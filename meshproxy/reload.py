@@ -278,6 +278,8 @@ class Reload(Service):
                 return Outcome(Result.STOPPED)
             self._install(snapshot)
         except ConfigError as error:
+            if not self.running:
+                return Outcome(Result.STOPPED)
             text = render(error.diagnostics).rstrip()
             # A finding without digest is one of reading, such as a missing file: known again by its text.
             content = content if content.digest else _Content(text)

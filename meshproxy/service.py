@@ -155,6 +155,8 @@ class MeshService(Serving):
 
     async def _stop(self) -> None:
         self.probes.stop()
+        if self.handover is not None:
+            self.handover.stop()
         await super()._stop()
         if self._signals is not None:
             self._signals.restore()

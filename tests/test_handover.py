@@ -98,6 +98,39 @@ class HandoverTests(SynchronousTestCase):
         successor.childConnectionLost(3)
         self.assertEqual(self.done, ["admin"])
 
+    def test_end_meanwhile(self) -> None:
+        """Whoever ends this process meant the one that is being started, too; nothing is opened again for it."""
+        successor = self.begun()
+        self.handover.stop()
+        successor.childDataReceived(3, b"1234\n")
+        successor.childConnectionLost(3)
+        self.assertEqual((self.done, self.handover.done), ([], False))
+        self.assertEqual((self.pidfile.read_text(), self.reactor.getDelayedCalls()), ("1", []))
+
+    def test_end_before_it_is_started(self) -> None:
+        """Then it is not started at all."""
+        self.admin_closed = Deferred()
+        self.handover.begin()
+        self.handover.stop()
+        self.admin_closed.callback(None)
+        self.assertEqual((self.reactor.started, self.pidfile.read_text()), ([], "1"))
+
+    def test_end_after_it(self) -> None:
+        """When the new process serves, the end of this one is not its own."""
+        successor = self.begun()
+        successor.childDataReceived(3, b"1234\n")
+        self.handover.stop()
+        self.assertEqual((self.done, self.handover.done), (["MAINPID=1234", "leave"], True))
+
+    def test_pid_file_of_somebody_else(self) -> None:
+        """Where the pid file cannot be put aside, the new process finds out, and this one serves on."""
+        self.patch(os, "rename", self.refuse)
+        self.begun().childConnectionLost(3)
+        self.assertEqual((self.done, self.handover.done), (["admin"], False))
+
+    def refuse(self, source: str, target: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
     def test_no_room_for_a_process(self) -> None:
         """Neither is a machine that starts no process the end of this one."""
         self.reactor.refuses = True

@@ -105,8 +105,10 @@ class LeanPort(tcp.Port):
         while True:
             try:
                 accepted, address = self.socket.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if isinstance(error, BlockingIOError) or error.errno in _EXHAUSTED:
+                    return
+                continue
             transport = self._serve(accepted, address)
             try:
                 sent = transport is not None and accepted.recv(1, socket.MSG_PEEK)

@@ -162,9 +162,9 @@ class Sockets:
         self.close([address for address in self.by_address if at.isdisjoint(_covering(address))])
 
     def close(self, addresses: Iterable[Address]) -> None:
-        """Close the sockets at these addresses."""
+        """Close the sockets at these addresses, where there are any."""
         for address in addresses:
-            for listening in self.by_address.pop(address):
+            for listening in self.by_address.pop(address, ()):
                 listening.close()
             self._names.pop(address, None)
         self._chosen = {key: address for key, address in self._chosen.items() if address in self.by_address}

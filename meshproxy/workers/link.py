@@ -7,11 +7,11 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ProcessDone, ProcessTerminated
+from twisted.internet.error import ConnectionDone, ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.protocols.amp import AMP
@@ -20,6 +20,8 @@ from twisted.python.failure import Failure
 from meshproxy.workers import commands
 from meshproxy.workers.process import CONTROL, PRIORITIES, STANDARD_ERROR, connect
 
+LOST_SECONDS = 1.0
+"""A worker that has not ended so long after the connection to it counts as leaving, for that is what it does then."""
 COMMAND = ("-P", "-m", "meshproxy.workers.process")
 _LINE = re.compile(rb"(?:<(\d)>)?(.*)", re.DOTALL)
 _LEVELS = {number: level for level, number in PRIORITIES.items()}
@@ -30,14 +32,16 @@ _log = Logger()
 
 
 class Link(ProcessProtocol):
-    """See ``crew.WorkerLink``."""
+    """See ``crew.WorkerLink``. ``clock`` provides ``IReactorTime``."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, clock: Any, number: int) -> None:
         self.number = number
         self.pid = 0
         self.ended: Deferred[str] = Deferred()
         self.leaving: Deferred[None] = Deferred()
-        self.control = _Control(self.leaving)
+        self.control = _Control(self._leave, self._lost)
+        self._clock = clock
+        self._giving_up: Any = None
         self._unfinished = b""
 
     @classmethod
@@ -45,7 +49,7 @@ class Link(ProcessProtocol):
         """Start a worker. Raises ``OSError``."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
-            link = cls(number)
+            link = cls(reactor, number)
             reactor.spawnProcess(
                 link,
                 sys.executable,
@@ -64,7 +68,10 @@ class Link(ProcessProtocol):
     def kill(self) -> None:
         """See ``crew.WorkerLink``."""
         if not self.ended.called and self.transport is not None:
-            self.transport.signalProcess("KILL")
+            try:
+                self.transport.signalProcess("KILL")
+            except ProcessExitedAlready:
+                pass  # what it logged is still to be read
 
     # ProcessProtocol
 
@@ -84,7 +91,27 @@ class Link(ProcessProtocol):
         if self._unfinished:
             self._tell(self._unfinished)
         self.control.close()
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
         self.ended.callback(how_it_ended(reason.value))
+
+    # What the connection tells
+
+    def _leave(self) -> None:
+        if not self.leaving.called:
+            self.leaving.callback(None)
+
+    def _lost(self) -> None:
+        """Mostly the process has ended, too."""
+        if not self.ended.called:
+            self._giving_up = self._clock.callLater(LOST_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._giving_up = None
+        if not self.leaving.called:
+            _log.error("Worker {n} (pid {pid}) does not hear any more", n=self.number, pid=self.pid)
+            self._leave()
 
     def _tell(self, line: bytes) -> None:
         match = _LINE.match(line)
@@ -97,21 +124,21 @@ class Link(ProcessProtocol):
 class _Control(AMP):
     transport: Any
 
-    def __init__(self, leaving: Deferred[None]) -> None:
+    def __init__(self, leave: Callable[[], None], lost: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._leaving = leaving
+        self._leave, self._lost = leave, lost
 
     @commands.Leaving.responder
     def leaves(self) -> dict[str, Any]:
         """See the command."""
-        if not self._leaving.called:
-            self._leaving.callback(None)
+        self._leave()
         return {}
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008 - as Protocol has it
         """What was asked and not answered fails."""
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.transport = None
+        self._lost()
 
     def close(self) -> None:
         """End the connection now."""

@@ -1,6 +1,7 @@
 """Bringing a configuration to all workers, in two steps, and to each worker that starts.
 
 Rules. All prepare, and when they have, all install; what was not prepared everywhere is known before anything changes.
+Where all end while they prepare, that may be the configuration's fault or not: those that follow are asked once more.
 Workers get the text that was checked, sealed in memory, and the sockets of its listeners: they read no file, and no two
 of them can have read different ones. Descriptors that are on their way to a worker are copies, so the originals may be
 closed meanwhile.
@@ -71,30 +72,36 @@ class Rollout:
         sockets: SocketsByListener,
         serving: Callable[[], Sequence[WorkerLink]],
         replace: Callable[[WorkerLink, str], None],
+        followed: Callable[[], Deferred[None]],
     ) -> None:
         """Have all workers serve a new configuration; returns when they do.
 
         ``sources`` is a descriptor that ``seal`` made, closed here in the end. ``serving`` are those that serve at the
-        moment; ``replace`` is called with one that cannot take it. Raises ``ConfigError`` when none can: then nothing
-        has changed.
+        moment; ``replace`` is called with one that cannot take it. ``followed`` fires when others serve in the place of
+        those that have ended, or do not come. Raises ``ConfigError`` when no worker can take it: then nothing has
+        changed.
         """
         generation = self._generation(sources, sockets)
         links = serving()
-        failures = await _each(links, lambda link: self._prepare(link, generation))
+        failures = await self._prepare_all(links, generation)
+        if links and len(failures) == len(links) and not any(it.check(commands.Refused) for it in failures.values()):
+            await followed()
+            links = serving() or links
+            failures = await self._prepare_all(links, generation)
         if links and len(failures) == len(links):
             os.close(sources)
             await _each(links, self._discard)
-            why = next(iter(failures.values()))
+            why = next(iter(failures.values())).getErrorMessage()
             raise ConfigError.at(None, f"no worker can take this configuration: {why}")
         self._make_current(generation)
         prepared = [link for link in links if link not in failures]
         failures.update(await _each(prepared, lambda link: self._install(link, generation)))
-        for link, why in failures.items():
-            replace(link, why)
+        for link, failure in failures.items():
+            replace(link, failure.getErrorMessage())
         # Those that were admitted while the others prepared.
         late = [link for link in serving() if link not in links]
-        for link, why in (await _each(late, self._bring_up_to_date)).items():
-            replace(link, why)
+        for link, failure in (await _each(late, self._bring_up_to_date)).items():
+            replace(link, failure.getErrorMessage())
 
     def forget(self, link: WorkerLink) -> None:
         """A worker has ended."""
@@ -124,6 +131,9 @@ class Rollout:
         while (current := self._current) is not None and self._serves.get(link) is not current:
             await self._prepare(link, current)
             await self._install(link, current)
+
+    async def _prepare_all(self, links: Sequence[WorkerLink], generation: Generation) -> dict[WorkerLink, Failure]:
+        return await _each(links, lambda link: self._prepare(link, generation))
 
     async def _prepare(self, link: WorkerLink, generation: Generation) -> None:
         offered = self._offered.setdefault(link, set())
@@ -165,16 +175,11 @@ def _lend(descriptor: int, send: Callable[[int], Deferred[Any]]) -> Deferred[Any
     return send(copy).addBoth(close)
 
 
-async def _each(links: Iterable[WorkerLink], act: Callable[[WorkerLink], Any]) -> dict[WorkerLink, str]:
+async def _each(links: Iterable[WorkerLink], act: Callable[[WorkerLink], Any]) -> dict[WorkerLink, Failure]:
     """Do something with all workers at once; why it failed, for those where it did."""
     links = list(links)
     results = await DeferredList([Deferred.fromCoroutine(act(link)) for link in links], consumeErrors=True)
-    failures = {}
-    for link, (succeeded, result) in zip(links, results, strict=True):
-        if not succeeded:
-            assert isinstance(result, Failure)
-            failures[link] = result.getErrorMessage()
-    return failures
+    return {link: result for link, (succeeded, result) in zip(links, results, strict=True) if not succeeded}
 
 
 __all__ = ["Rollout"]

@@ -53,6 +53,8 @@ HURRY_SECONDS = 2.0
 """And so long after a second request to stop."""
 DESCRIBE_SECONDS = 5.0
 """How long whoever asks for the status or an explanation waits for a worker; then it is told without that worker."""
+FOLLOW_SECONDS = 10.0
+"""How long a reload whose workers have all ended waits for another one."""
 HOPELESS = 3
 """So many early ends of a worker while none has ever served end the start."""
 
@@ -115,6 +117,7 @@ class Supervisor(MultiService):
         self._run_in_thread = run_in_thread
         self._give_up, self._settle, self._notify = give_up, settle, notify
         self._shares: dict[WorkerLink, tuple[int, int]] = {}
+        self._another: Deferred[None] = Deferred()
         self.handover: Handover | None = None
         self._has_served = self._was_ready = False
         self._hurry: Deferred[None] = Deferred()
@@ -168,6 +171,7 @@ class Supervisor(MultiService):
 
     def _changed(self) -> None:
         serving = self.crew.serving
+        is_another = not self._shares.keys() >= set(serving)
         for position, link in enumerate(serving):
             share = (position, len(serving))
             if self._shares.get(link) != share:
@@ -176,6 +180,8 @@ class Supervisor(MultiService):
                 self._shares[link] = share
                 self._tell(link, commands.Share, position=position, workers=len(serving))
         self._checks.greet()
+        if is_another:
+            self._wait_no_longer()
         if serving and not self._has_served:
             self._has_served = True
             _, snapshot = self._first
@@ -217,10 +223,25 @@ class Supervisor(MultiService):
         try:
             sealed = await self._run_in_thread(seal, sources)
             serving = self.sockets.serving(snapshot.listeners)
-            await self._rollout.publish(sealed, serving, lambda: self.crew.serving, self.crew.replace)
+            await self._rollout.publish(
+                sealed, serving, lambda: self.crew.serving, self._cannot_take, self._wait_for_another
+            )
         except Exception:
             self.sockets.close(opened)
             raise
+
+    def _cannot_take(self, link: WorkerLink, why: str) -> None:
+        # One that drains takes nothing new, and is to finish what it has.
+        if self.running and link in self.crew.serving:
+            self.crew.replace(link, why)
+
+    def _wait_for_another(self) -> Deferred[None]:
+        self._another = Deferred()
+        return self._another.addTimeout(FOLLOW_SECONDS, self.reactor).addErrback(lambda late: None)
+
+    def _wait_no_longer(self) -> None:
+        if not self._another.called:
+            self._another.callback(None)
 
     def _installed(self, snapshot: Snapshot) -> None:
         """All workers serve it."""
@@ -317,6 +338,9 @@ class Supervisor(MultiService):
     async def _stop(self) -> None:
         self._census.stop()
         self._checks.stop()
+        if self.handover is not None:
+            self.handover.stop()
+        self._wait_no_longer()
         ended = self.crew.stop()
         for link in self.crew.links:
             self._tell(link, commands.Stop)

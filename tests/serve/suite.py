@@ -15,10 +15,10 @@ is no such suite.
 
 from __future__ import annotations
 
+import http.client
 import os
 import resource
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -59,11 +59,16 @@ def _wait_for(listen: str, gateway: subprocess.Popen[bytes], log: str) -> None:
     host, _, port = listen.rpartition(":")
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and gateway.poll() is None:
+        # Whoever has the socket listens before anybody accepts.
+        client = http.client.HTTPConnection(host, int(port), timeout=_START_SECONDS)
         try:
-            socket.create_connection((host, int(port)), 1).close()
+            client.request("GET", "/private", headers={"Host": "any.test"})
+            client.getresponse()
             return
-        except OSError:
+        except (OSError, http.client.HTTPException):
             time.sleep(0.05)
+        finally:
+            client.close()
     raise SystemExit(f"the gateway does not serve:\n{Path(log).read_text(errors='replace')}")
 
 

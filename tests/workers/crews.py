@@ -26,11 +26,12 @@ class FakeLink:
         self.waiting: list[tuple[Any, Deferred[Mapping[str, Any]]]] = []
         self.answers: dict[Any, Any] = {}
         self.killed = False
+        self._gone = False
 
     def call(self, command: Any, **arguments: Any) -> Deferred[Mapping[str, Any]]:
         answer: Deferred[Mapping[str, Any]] = Deferred()
         self.told.append((command, arguments))
-        if self.ended.called:
+        if self._gone:
             answer.errback(ConnectionDone())
         elif command in self.answers:
             self._answer(answer, self.answers[command])
@@ -59,6 +60,7 @@ class FakeLink:
 
     def end(self, how: str = "signal SIGKILL") -> None:
         """End; what was not answered fails."""
+        self._gone = True
         waiting, self.waiting = self.waiting, []
         for _, answer in waiting:
             answer.errback(ConnectionDone())

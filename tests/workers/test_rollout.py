@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -33,16 +33,36 @@ class Reader(FakeLink):
         return super().call(command, **arguments)
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def texts_open() -> int:
+    """How many descriptors of configurations are open; others of this process come and go with other tests."""
+    count = 0
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            count += "meshproxy-configuration" in os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            pass  # it was that of the folder
+    return count
+
+
+def copies(of: Iterable[socket.socket]) -> int:
+    """How many descriptors there are of these sockets."""
+    sockets = {os.fstat(each.fileno()).st_ino for each in of}
+    count = 0
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            count += os.fstat(int(number)).st_ino in sockets
+        except OSError:
+            pass
+    return count
 
 
 class RolloutTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.before = descriptors()
+        self.before = texts_open()
         self.rollout = Rollout(Orders(None, 1.0))
         self.links = [Reader(0), Reader(1)]
         self.replaced: list[tuple[FakeLink, str]] = []
+        self.followed: Deferred[None] = Deferred()
         self.sockets = [socket.socket() for _ in range(3)]
         for each in self.sockets:
             self.addCleanup(each.close)
@@ -57,7 +77,9 @@ class RolloutTests(SynchronousTestCase):
         def replace(link: Any, why: str) -> None:
             self.replaced.append((link, why))
 
-        publishing = self.rollout.publish(seal(self.sources(text)), by_key, lambda: list(self.links), replace)
+        publishing = self.rollout.publish(
+            seal(self.sources(text)), by_key, lambda: list(self.links), replace, lambda: self.followed
+        )
         return Deferred.fromCoroutine(publishing)
 
     def admit(self, link: FakeLink) -> Deferred[None]:
@@ -153,6 +175,38 @@ class RolloutTests(SynchronousTestCase):
         self.successResultOf(done)
         self.assertEqual([link for link, _ in self.replaced], [self.links[0]])
 
+    def test_all_die_meanwhile(self) -> None:
+        """Where all die while they prepare, those that follow are asked, for it may not have been the configuration."""
+        self.admitted()
+        done = self.publish("second")
+        for link in self.links:
+            link.end()
+        self.assertNoResult(done)
+        self.links = [Reader(2)]
+        self.admitted()
+        self.followed.callback(None)
+        self.links[0].answer(Prepare)
+        self.links[0].answer(Install)
+        self.successResultOf(done)
+        self.assertEqual((self.links[0].texts, self.replaced), (["first", "second"], []))
+
+    def test_all_die_of_it(self) -> None:
+        """A configuration at which those die, too, or that none lives to be asked about, is not taken."""
+        for others in ([Reader(2)], []):
+            self.links = [Reader(0), Reader(1)]
+            self.admitted()
+            self.followed = Deferred()
+            done = self.publish("second")
+            for link in self.links:
+                link.end()
+            if others:
+                self.links = others
+                self.admitted()
+            self.followed.callback(None)
+            for link in others:
+                link.end()
+            self.failureResultOf(done, ConfigError)
+
     def test_no_worker_serves(self) -> None:
         """While there is none, a configuration is that of those to come."""
         links, self.links = self.links, []
@@ -217,4 +271,4 @@ class RolloutTests(SynchronousTestCase):
             link.answers[Offer] = {}
             while link.waiting:
                 link.answer(link.waiting[0][0])
-        self.assertEqual(descriptors(), self.before + len(self.sockets) + 1)
+        self.assertEqual((texts_open(), copies(self.sockets)), (self.before + 1, len(self.sockets)))

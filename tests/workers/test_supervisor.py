@@ -38,7 +38,14 @@ from meshproxy.workers.commands import (
     Stop,
 )
 from meshproxy.workers.figures import dump
-from meshproxy.workers.supervisor import DESCRIBE_SECONDS, HOPELESS, HURRY_SECONDS, KILL_SECONDS, Supervisor
+from meshproxy.workers.supervisor import (
+    DESCRIBE_SECONDS,
+    FOLLOW_SECONDS,
+    HOPELESS,
+    HURRY_SECONDS,
+    KILL_SECONDS,
+    Supervisor,
+)
 from tests.fakes import AtOnce
 from tests.serving import FakeReactor, snapshot
 from tests.workers.crews import FakeLink
@@ -324,6 +331,61 @@ class ReloadTests(SupervisorTestCase):
         self.assertIs(self.successResultOf(self.reload(supervisor, snapshot(81))).result, Result.INSTALLED)
         self.assertEqual([link.killed for link in self.links], [True, False])
         self.flushLoggedErrors()
+
+    def test_one_leaves_meanwhile(self) -> None:
+        """A worker that begins to leave during a reload cannot take it, and is let drain all the same."""
+        supervisor = self.started()
+        leaving, other = self.links
+        del leaving.answers[Prepare]
+        reloaded = self.reload(supervisor, snapshot(81))
+        leaving.leaving.callback(None)
+        leaving.answer(Prepare, Refused("it stops"))
+        self.assertIs(self.successResultOf(reloaded).result, Result.INSTALLED)
+        self.assertEqual([leaving.killed, other.killed], [False, False])
+
+    def test_all_die_meanwhile(self) -> None:
+        """Where all die during a reload, the ones that follow take it."""
+        supervisor = self.started()
+        for link in self.links:
+            del link.answers[Prepare]
+        reloaded = self.reload(supervisor, snapshot(81))
+        self.kill(0)
+        self.assertEqual(len(self.links), 3)
+        self.links[1].end()
+        self.assertNoResult(reloaded)
+        self.reactor.advance(0)
+        self.assertIs(self.successResultOf(reloaded).result, Result.INSTALLED)
+        self.assertEqual([link.killed for link in self.links], [False] * 4)
+        self.flushLoggedErrors()
+
+    def test_all_die_and_none_follows(self) -> None:
+        """Where none follows for a while, the configuration is not taken."""
+        supervisor = self.started()
+        for link in self.links:
+            del link.answers[Prepare]
+        reloaded = self.reload(supervisor, snapshot(81))
+        self.willing = False
+        self.kill(0)
+        self.kill(1)
+        self.assertNoResult(reloaded)
+        self.reactor.advance(FOLLOW_SECONDS)
+        self.assertIs(self.successResultOf(reloaded).result, Result.FAILED)
+        self.assertEqual(self.reactor.bound, [("0.0.0.0", 80)] * 2)
+
+    def test_stop_meanwhile(self) -> None:
+        """A stop during a reload: workers that take nothing any more are let drain, and no mistake is reported."""
+        supervisor = self.started()
+        for link in self.links:
+            del link.answers[Prepare]
+        reloaded = self.reload(supervisor, snapshot(81))
+        stopped = supervisor.stopService()
+        for link in self.links:
+            link.answer(Prepare, Refused("it stops"))
+        self.assertIs(self.successResultOf(reloaded).result, Result.STOPPED)
+        self.assertEqual([link.killed for link in self.links], [False, False])
+        for link in self.links:
+            link.end("status 0")
+        self.successResultOf(stopped)
 
 
 class StopTests(SupervisorTestCase):
