@@ -1,10 +1,10 @@
 """Cookies that name the endpoint of a session, without telling who it is. Pure: time is an argument.
 
 A cookie is base64url of three parts: until when it is good (seconds since 1970, 5 bytes; 0: for ever), the endpoint's
-number (12 bytes) and a signature of both (16 bytes). Numbers and signatures are HMAC-SHA256, truncated, by a key that
-is made of the secret and the policy's scope. So a cookie can neither be made nor moved to another endpoint without the
-secret, and tells nothing but whether two of them are for the same endpoint. Sources: RFC 2104; NIST SP 800-107 on
-truncation; RFC 6265 for the ``Set-Cookie`` line.
+number (12 bytes) and a signature of both (16 bytes). Numbers and signatures are keyed BLAKE2s, by a key that is made of
+the secret and the policy's scope. So a cookie can neither be made nor moved to another endpoint without the secret, and
+tells nothing but whether two of them are for the same endpoint. Sources: RFC 7693 (keyed hashing needs no HMAC there,
+and takes a third of its time); RFC 6265 for the ``Set-Cookie`` line.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from collections.abc import Iterable
+from hashlib import blake2s
 
 from meshproxy.cookies import find_cookie
 from meshproxy.model import Endpoint
@@ -22,28 +23,22 @@ _TIME, _NUMBER, _SIGNATURE = 5, 12, 16
 _SIZE = _TIME + _NUMBER + _SIGNATURE
 _LENGTH = _SIZE * 4 // 3
 MOST_KNOWN = 8192
-"""So many cookies of a cluster are remembered as good, so that most requests need no HMAC."""
+"""So many cookies of a cluster are remembered as good, so that most requests need no signature."""
 
 
 class _Signer:
     """Numbers and signatures by one secret."""
 
     def __init__(self, secret: bytes, scope: str) -> None:
-        key = hmac.digest(secret, b"meshproxy session cookie 1\0" + scope.encode(), "sha256")
-        self._number = hmac.new(key, b"endpoint\0", "sha256")
-        self._signature = hmac.new(key, b"cookie\0", "sha256")
+        self._key = hmac.digest(secret, b"meshproxy session cookie 2\0" + scope.encode(), "sha256")
 
     def number(self, endpoint: Endpoint) -> bytes:
         """What stands for an endpoint."""
-        found = self._number.copy()
-        found.update(endpoint.identity.encode())
-        return found.digest()[:_NUMBER]
+        return blake2s(endpoint.identity.encode(), digest_size=_NUMBER, key=self._key, person=b"endpoint").digest()
 
     def signature(self, content: bytes) -> bytes:
         """What shows that a cookie is ours."""
-        found = self._signature.copy()
-        found.update(content)
-        return found.digest()[:_SIGNATURE]
+        return blake2s(content, digest_size=_SIGNATURE, key=self._key, person=b"cookie").digest()
 
 
 class Sessions:

@@ -1,6 +1,7 @@
 """``persistence`` of a BackendPolicy: sessions that stay at their endpoint by a cookie of the gateway's own.
 
-Source of the rules for attributes: RFC 6265bis (``SameSite``, name prefixes), and what browsers make of it.
+Source of the rules for attributes: RFC 6265bis (``SameSite``, name prefixes, ``__Http-`` among the newest), and what
+browsers make of it.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def _cookie(node: Node, findings: Findings) -> SessionCookie | None:
     for prefix, holds, what in (
         ("__secure-", secure, "secure: true"),
         ("__host-", secure and path == "/" and domain == "", "secure: true, path: / and no domain"),
+        ("__http-", secure and http_only, "secure: true and httpOnly"),
+        ("__host-http-", http_only, "httpOnly"),
     ):
         # Browsers compare these without regard to case.
         if name.lower().startswith(prefix) and not holds:
