@@ -39,3 +39,11 @@ JOINED_HEADERS = frozenset(
         b"x-request-id",
     }
 )
+
+
+def join_lines(before: bytes, value: bytes) -> bytes:
+    """One value of two lines of a header in ``JOINED_HEADERS``; an empty line adds nothing, not even a comma.
+
+    Source: ``header_map_impl.cc`` of Envoy.
+    """
+    return before + b"," + value if before and value else before or value

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 
+from meshproxy.headers import join_lines
 from meshproxy.http.names import Meaning
 
 Values = tuple[bytes, ...]
@@ -110,7 +111,7 @@ class Shapes:
         for at, (name, value) in enumerate(zip(shape.names, values, strict=True)):
             key: object = name if self._meanings.get(name) is Meaning.JOINED else at
             before = fields.get(key)
-            fields[key] = (name, value if before is None else before[1] + b"," + value)
+            fields[key] = (name, value if before is None else join_lines(before[1], value))
         return self.fields(fields.values())
 
 

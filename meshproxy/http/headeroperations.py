@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from meshproxy.headers import JOINED_HEADERS
+from meshproxy.headers import JOINED_HEADERS, join_lines
 from meshproxy.http.operators import Described
 from meshproxy.http.templates import HeaderValues, Subject, Template, compile_template
 from meshproxy.routes import HeaderOperations
@@ -90,7 +90,7 @@ class HeaderChanges:
         for name, value in adding:
             at = next((at for at, field in enumerate(fields) if field[0] == name), None)
             if at is not None and name in self._joined:
-                fields[at] = (name, fields[at][1] + b"," + value)
+                fields[at] = (name, join_lines(fields[at][1], value))
             else:
                 fields.append((name, value))
         return fields

@@ -17,6 +17,7 @@ from typing import Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from meshproxy.headers import join_lines
 from meshproxy.http.bodies import STREAMED_BODY, Piece
 from meshproxy.http.fields import Shapes, collector, size_of_fields
 from meshproxy.http.ignoredoffers import parser_behind_offer
@@ -60,6 +61,7 @@ SHAPES = Shapes(
 NO_FIELDS = SHAPES.fields(())
 
 # A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
+_TRAILERS = (b"te", b"trailers")
 _NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
 
 
@@ -247,9 +249,9 @@ class RequestReader:
         elif meaning == _CONNECTION:
             self._connection = value if self._connection is None else self._connection + b"," + value
         elif meaning == _FORWARDED_FOR:
-            self.forwarded_for = self.forwarded_for + b"," + value if self.forwarded_for else value
+            self.forwarded_for = join_lines(self.forwarded_for, value)
         elif meaning == _FORWARDED_PROTO:
-            self.forwarded_proto = value
+            self.forwarded_proto = join_lines(self.forwarded_proto, value)
         elif meaning == _TE:
             self._te = True
         elif meaning == _UPGRADE:
@@ -343,14 +345,15 @@ class RequestReader:
         return size_of_fields(self._names, self._values) + len(self._target)
 
     def _drop_hop_by_hop(self, connection: bytes) -> None:
-        """Remove the fields that the client's ``Connection`` names as its own, and ``TE`` but for ``trailers``."""
+        """Remove the fields that the client's ``Connection`` names as its own, and ``TE`` but for one ``trailers``."""
         named = {token.strip(b" \t") for token in connection.lower().split(b",")} - _NEVER_NOMINATED
         if not self._te and not named - {b"close", b"keep-alive", b"upgrade", b""}:
             return
         pairs = []
         for name, value in zip(self.shape.names, self.values, strict=True):
-            if name == b"te" and b"trailers" in value.lower():
-                pairs.append((name, b"trailers"))
-            elif name != b"te" and name not in named:
+            if name == b"te":
+                if b"trailers" in value.lower() and _TRAILERS not in pairs:
+                    pairs.append(_TRAILERS)
+            elif name not in named:
                 pairs.append((name, value))
         self.shape, self.values = SHAPES.fields(pairs)

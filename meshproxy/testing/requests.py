@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 from zope.interface import implementer
 
-from meshproxy.headers import JOINED_HEADERS
+from meshproxy.headers import JOINED_HEADERS, join_lines
 from meshproxy.interfaces import IRequest
 
 
@@ -46,7 +47,7 @@ class FakeRequest:
             values = self._headers.setdefault(name.lower(), [])
             values.append(value.strip(b" \t"))
             if name.lower() in JOINED_HEADERS:
-                values[:] = [b",".join(values)]
+                values[:] = [reduce(join_lines, values)]
 
     def __repr__(self) -> str:
         return f"<FakeRequest {self.method!r} {self.path!r} {self._headers!r}>"

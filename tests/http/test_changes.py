@@ -62,6 +62,8 @@ class RequestHeaders(RequestCase):
         lines = self.sent({"add": {b"accept": "b", b"x-forwarded-for": "9.9.9.9"}}, head=b"Accept: a\r\n")
         self.assertEqual(self.values(lines, b"accept"), [b"a,b"])
         self.assertEqual(self.values(lines, b"x-forwarded-for"), [b"198.51.100.1,9.9.9.9"])
+        lines = self.sent({"add": {b"accept": "b"}}, head=b"Accept:\r\n")
+        self.assertEqual(self.values(lines, b"accept"), [b"b"])
 
     def test_values(self) -> None:
         """Values are templates over the request as it was; an empty outcome neither adds nor clears."""

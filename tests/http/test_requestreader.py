@@ -131,6 +131,14 @@ class Lines(SynchronousTestCase):
             [(b"accept", b"1,2"), (b"x-a", b"1"), (b"x-a", b"2"), (b"cookie", b"a=1"), (b"cookie", b"b=2")],
         )
 
+    def test_joined_with_nothing(self) -> None:
+        """An empty line of a header that is one value adds nothing to it, wherever it stands."""
+        for values in ((b"1", b"", b"2"), (b"", b"1", b"2"), (b"1", b"2", b"", b"")):
+            self.assertEqual(self.headers(*(b"Via: " + value for value in values)), [(b"via", b"1,2")])
+        self.assertEqual(self.headers(b"Via:", b"via: "), [(b"via", b"")])
+        lines = (b"X-Forwarded-For: ", b"X-Forwarded-For: 1.1.1.1", b"X-Forwarded-For:")
+        self.assertEqual(read(head(*lines)).heads[0]["forwarded_for"], b"1.1.1.1")
+
     def test_hop_by_hop(self) -> None:
         """Hop-by-hop headers go no further."""
         lines = (b"Keep-Alive: 5", b"Proxy-Connection: x", b"Connection: keep-alive", b"Upgrade: foo")
@@ -154,9 +162,10 @@ class Lines(SynchronousTestCase):
         self.assertEqual((found["authority"], found["forwarded_for"]), (b"a", b"1.2.3.4"))
 
     def test_te(self) -> None:
-        """``TE`` is reduced to ``trailers`` or dropped."""
+        """``TE`` is reduced to ``trailers`` or dropped, however many lines of it there are."""
         self.assertEqual(self.headers(b"TE: gzip, Trailers"), [(b"te", b"trailers")])
         self.assertEqual(self.headers(b"TE: gzip"), [])
+        self.assertEqual(self.headers(b"TE: gzip", b"TE: trailers", b"te: trailers, x"), [(b"te", b"trailers")])
 
     def test_not_from_clients(self) -> None:
         """What only the gateway may say is not taken from a client; an unknown ``x-envoy-`` name passes."""

@@ -40,6 +40,12 @@ class HeaderTests(SynchronousTestCase):
         request = FakeRequest([(b"x-user", value) for value in values])
         self.assertEqual(HeaderKey("x-user").evaluate(request).hash, chain(sorted(values)))
 
+    def test_joined_lines(self) -> None:
+        """Lines of a header that is one value are hashed as one, in their order, without those that are empty."""
+        for values, text in (([b"b", b"", b"a"], b"b,a"), ([b"", b"a"], b"a"), ([b"", b""], b"")):
+            request = FakeRequest([(b"Via", value) for value in values])
+            self.assertEqual(HeaderKey("via").evaluate(request).hash, xxh64(text))
+
     def test_joined_headers(self) -> None:
         """Of the recorded names those are joined that a client can send, and none of the separate ones."""
         recorded = load("header-joining")
