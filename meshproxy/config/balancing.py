@@ -259,8 +259,6 @@ def _hash_balancer(
         findings.error(location, f"{size.path} may not stand beside {balancers[0]}", f"set the size in {balancers[0]}")
         return None
     findings.warning(location, f"{size.path} is deprecated", f"write {_RING}: {{{_LEGACY_SIZE}: N}}", "IST0133")
-    if findings.attempt(size.integer, 0) == 0:
-        return strategies.balancing(_RING, None, location)  # zero means the default
     return strategies.balancing(_RING, Node.mapping(location, node.path, [(_LEGACY_SIZE, size)]), location)
 
 
