@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from attrs import asdict, evolve, field, frozen
 
-from meshproxy.availability import AvailableBuilder
 from meshproxy.config.backend_policies import BackendPolicies
 from meshproxy.config.backend_policy import Blocks
 from meshproxy.config.balancers import Balancers, equal
@@ -25,8 +24,9 @@ from meshproxy.config.destinations import Destination
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.hash_keys import KeySetting
-from meshproxy.config.locality import localities, warn_of_left_out, warn_of_no_effect
+from meshproxy.config.mesh import MeshOptions
 from meshproxy.config.outliers import OutlierSetting
+from meshproxy.config.placing import Placing
 from meshproxy.config.rules import MergedRule, Rules
 from meshproxy.config.secrets import Secrets
 from meshproxy.config.service_entry import Resolution
@@ -34,7 +34,6 @@ from meshproxy.config.services import Service, Services
 from meshproxy.config.syntax import canonical_ip
 from meshproxy.errors import ConfigError
 from meshproxy.interfaces import ILoadBalancerBuilder
-from meshproxy.localities import arranged
 from meshproxy.model import UNIX_MARKS, Cluster, Endpoint, PolicyOrigin, ProxyIdentity, taking
 from meshproxy.policies import ConnectionPool, Drain, HealthCheck, OutlierDetection, Persistence
 
@@ -104,7 +103,7 @@ class Clusters:
         strategies: Strategies,
         findings: Findings,
         broken: set[str],
-        connect_timeout: float,
+        mesh: MeshOptions,
         proxy: ProxyIdentity,
         previous: Mapping[str, Cluster],
     ) -> None:
@@ -118,8 +117,8 @@ class Clusters:
         self._strategies = strategies
         self._findings = findings
         self._broken = broken
-        self._connect_timeout = connect_timeout
-        self._proxy = proxy
+        self._connect_timeout = mesh.connect_timeout
+        self._placing = Placing(mesh.locality, proxy, findings)
         self._previous = previous
         self._owners: dict[str, Service] = {}
         self._balancers = Balancers(strategies, findings)
@@ -270,20 +269,7 @@ class Clusters:
         if hashing is not None:
             builder = hashing.bounded(balancing, service.host, self._findings)
             hashing.warn_of_unused_keys(balancing, blocks.is_sticky, service.host, self._findings)
-        setting = balancing.locality
-        if setting is None and outliers is None:
-            return builder
-        policy = localities(setting, self._proxy, outliers is not None)
-        if setting is not None and (setting.distribute or outliers is not None):
-            warn_of_no_effect(setting, self._proxy, self._findings)
-        used = [it for groups in arranged(endpoints, policy) for group in groups for it in group.endpoints]
-        if setting is not None:
-            warn_of_left_out(setting, endpoints, used, service.host, self._findings)
-        if outliers is not None:
-            if not service.resolution.by_name:
-                outliers.warn_of_never(len(used), service.host, self._findings)
-            return AvailableBuilder(builder, policy, outliers.detection.min_health_percent)
-        return AvailableBuilder(builder, policy) if policy.weighted else builder
+        return self._placing.placed(builder, balancing, outliers, service, endpoints)
 
     def _add(self, name: str, wanted: _Wanted) -> None:
         builder, endpoints = wanted.builder, wanted.endpoints

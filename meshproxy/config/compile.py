@@ -96,12 +96,11 @@ class Loader:
         rules = Rules(objects.destination_rules, identity)
         strategies = Strategies(self._registry, findings)
         known = {} if previous is None else previous.clusters
-        timeout = objects.mesh.connect_timeout
         policies = BackendPolicies(objects.backend_policies, identity)
         secrets = Secrets(objects.secrets, sources.secret_files)
         self.secret_files = secrets.files
         clusters = Clusters(
-            services, rules, policies, secrets, strategies, findings, objects.broken, timeout, identity, known
+            services, rules, policies, secrets, strategies, findings, objects.broken, objects.mesh, identity, known
         )
         tables, places = self._tables(objects, clusters, findings)
         compiled = Compiled(objects, services, rules, policies, clusters, tables, identity, places, self._memory)

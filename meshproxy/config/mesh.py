@@ -9,10 +9,11 @@ from importlib.util import find_spec
 
 from attrs import evolve, field, frozen
 
-from meshproxy.config import access_log, checks, limits
+from meshproxy.config import access_log, checks, limits, locality
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries, decode_retries
+from meshproxy.config.locality import LocalitySetting
 from meshproxy.config.metadata import Document
 from meshproxy.config.upgrades import decode_upgrades
 from meshproxy.limits import Limits
@@ -30,6 +31,7 @@ _SERVED = (
     "enableTracing",
     "explainHeaders",
     "limits",
+    "localityLbSetting",
     "pathNormalization",
     "upgrades",
 )
@@ -38,7 +40,6 @@ _LATER = (
     "defaultServiceExportTo",
     "defaultVirtualServiceExportTo",
     "h2UpgradePolicy",
-    "localityLbSetting",
     "meshMTLS",
     "outboundTrafficPolicy",
     "rootNamespace",
@@ -62,12 +63,13 @@ _LATER_TOPOLOGY = ("forwardClientCertDetails", "proxyProtocol")
 class MeshOptions:
     """What a ``Mesh`` document says. Seconds.
 
-    ``connect_timeout`` holds where no DestinationRule has one, ``retries`` where a route has none.
+    ``connect_timeout`` and ``locality`` hold where no DestinationRule has one, ``retries`` where a route has none.
     """
 
     settings: MeshSettings = field(factory=MeshSettings)
     connect_timeout: float = _CONNECT_TIMEOUT
     retries: Retries = DEFAULT_RETRIES
+    locality: LocalitySetting | None = None
 
 
 def decode(document: Document, findings: Findings) -> MeshOptions:
@@ -91,6 +93,7 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
             proxies = inner.integer("numTrustedProxies", 0, _MOST_PROXIES) or 0
     retries = fields.get("defaultHttpRetryPolicy")
     upgrades = fields.get("upgrades")
+    places = fields.get("localityLbSetting")
     return MeshOptions(
         MeshSettings(
             log_file,
@@ -105,6 +108,8 @@ def decode(document: Document, findings: Findings) -> MeshOptions:
         ),
         _CONNECT_TIMEOUT if timeout is None else timeout,
         DEFAULT_RETRIES if retries is None else decode_retries(retries, findings),
+        # Whether there is an outlierDetection beside it is a matter of each destination.
+        None if places is None else locality.decode(places, findings, ejecting=True),
     )
 
 

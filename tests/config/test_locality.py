@@ -10,6 +10,7 @@ from meshproxy.availability import AvailableBuilder
 from meshproxy.config.locality import overlap
 from meshproxy.localities import arranged
 from meshproxy.model import Cluster, ProxyIdentity
+from meshproxy.policies import Localities
 from meshproxy.strategies import round_robin
 from tests.config.loading import GATEWAY, ROUTE, compiled, errors, istio, warnings
 
@@ -127,6 +128,82 @@ class RefusalTests(SynchronousTestCase):
             found = "\n".join(warnings(GATEWAY, ROUTE, SERVICE, rule(setting)))
             self.assertIn("has no effect without outlierDetection", found)
             self.assertIsInstance(cluster(setting, "a").builder, round_robin.RoundRobinBuilder)
+
+
+MESH = """\
+apiVersion: meshproxy.dev/v1alpha1
+kind: Mesh
+metadata: {name: mesh}
+spec: {localityLbSetting: {%s}}
+---
+"""
+EJECTING = istio("DestinationRule", "dr", "host: app.test\ntrafficPolicy: {outlierDetection: {maxEjectionPercent: 50}}")
+
+
+class MeshTests(SynchronousTestCase):
+    """The setting of the ``Mesh`` document."""
+
+    def localities(self, setting: str, *texts: str) -> Localities | None:
+        """What the cluster goes by, None for none."""
+        identity = ProxyIdentity(locality="eu/west/a")
+        found = compiled(GATEWAY, ROUTE, SERVICE, MESH % setting, *texts, identity=identity)
+        builder = found.clusters["outbound|80||app.test"].builder
+        return builder.localities if isinstance(builder, AvailableBuilder) else None
+
+    def test_distribute(self) -> None:
+        """It is what holds without a rule, and for a rule that does not speak of localities."""
+        for texts in ((), (EJECTING,)):
+            found = self.localities(DISTRIBUTE, *texts)
+            assert found is not None
+            self.assertEqual((found.weighted, found.shares), (True, (("eu/west/*", 80), ("us", 20))))
+
+    def test_failover(self) -> None:
+        """Failover counts where endpoints can be found unhealthy, and only there."""
+        setting = "failover: [{from: eu, to: us}]"
+        found = self.localities(setting, EJECTING)
+        assert found is not None
+        self.assertEqual((found.weighted, found.failover), (True, (("eu", "us"),)))
+        self.assertIsNone(self.localities(setting))
+
+    def test_switched_off(self) -> None:
+        """Switched off for the mesh, outlier detection makes no priorities; a rule may switch it on again."""
+        self.assertEqual(self.localities("enabled: false", EJECTING), Localities())
+        on = EJECTING.replace("{outlier", "{loadBalancer: {localityLbSetting: {enabled: true}}, outlier")
+        found = self.localities("enabled: false", on)
+        assert found is not None
+        self.assertTrue(found.by_distance)
+
+    def test_rule_instead(self) -> None:
+        """A rule's setting stands instead of the mesh's; nothing of both is put together."""
+        own = EJECTING.replace("{outlier", "{loadBalancer: {localityLbSetting: {failoverPriority: [a]}}, outlier")
+        found = self.localities("failover: [{from: eu, to: us}]", own)
+        assert found is not None
+        self.assertEqual((found.failover, found.labels), ((), ("a",)))
+        self.assertIsNone(self.localities(DISTRIBUTE, rule("enabled: false")))
+
+    def test_told_once(self) -> None:
+        """What is wrong with the setting for this proxy is said once, for however many clusters."""
+        other = SERVICE.replace("app", "other")
+        routes = ROUTE.replace(
+            "{host: app.test}", "{host: app.test}, weight: 1}, {destination: {host: other.test}, weight: 1"
+        )
+        texts = (GATEWAY, routes, SERVICE, other)
+        found = [
+            it
+            for it in warnings(*texts, MESH % "distribute: [{from: asia, to: {asia: 100}}]")
+            if "asia" in it or "no entry" in it
+        ]
+        self.assertEqual(len(found), 1, found)
+
+    def test_no_effect(self) -> None:
+        """A failover without outlier detection anywhere is a warning."""
+        for setting in ("failover: [{from: eu, to: us}]", "failoverPriority: [a]"):
+            told = [
+                it for it in warnings(GATEWAY, ROUTE, SERVICE, MESH % setting) if "no destination has outlier" in it
+            ]
+            self.assertEqual(len(told), 1, setting)
+            told = [it for it in warnings(GATEWAY, ROUTE, SERVICE, EJECTING, MESH % setting) if "has outlier" in it]
+            self.assertEqual(told, [])
 
 
 class FailoverTests(SynchronousTestCase):

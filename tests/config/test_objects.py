@@ -121,7 +121,7 @@ class MeshTests(SynchronousTestCase):
         for spec, part in (
             ("acessLogFile: x", "did you mean 'accessLogFile'?"),
             ("outboundTrafficPolicy: {mode: REGISTRY_ONLY}", "spec.outboundTrafficPolicy is not served yet"),
-            ("localityLbSetting: {}", "spec.localityLbSetting is not served yet"),
+            ("localityLbSetting: {failover: [{from: eu, to: eu}]}", "must be from one region to another"),
             ("pathNormalization: {normalization: BASIC}", "must not be 'BASIC' (one of"),
             ("defaultHttpRetryPolicy: {attempts: -1}", "attempts must be between"),
             ("defaultConfig: {gatewayTopology: {numTrustedProxies: -1}}", "numTrustedProxies must be between"),

@@ -12,6 +12,7 @@ from meshproxy.config.effects.compiled import Compiled, Table
 from meshproxy.config.effects.destination_rules import warn_of_destination_rules
 from meshproxy.config.effects.destinations import warn_of_destinations
 from meshproxy.config.effects.gateways import warn_of_gateways
+from meshproxy.config.effects.mesh_settings import warn_of_mesh_settings
 from meshproxy.config.effects.retries import warn_of_retries
 from meshproxy.config.effects.services import warn_of_services
 from meshproxy.config.effects.sessions import warn_of_lost_sessions
@@ -36,5 +37,6 @@ def warn_of_no_effect(compiled: Compiled, findings: Findings) -> None:
         warn_of_backend_policies,
         warn_of_services,
         warn_of_sidecars,
+        warn_of_mesh_settings,
     ):
         warn(compiled, findings)
