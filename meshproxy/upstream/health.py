@@ -9,7 +9,7 @@ endpoints are healthy, a cluster is served by the balancer that it was configure
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.priority import PANIC_THRESHOLD
 from meshproxy.upstream.checking import Verdicts
+from meshproxy.upstream.ejections import Ejection
 from meshproxy.upstream.outliers import Detector, Monitor
 
 if TYPE_CHECKING:
@@ -140,24 +141,28 @@ class ClusterHealth:
             self.detector = Detector(policy, self._upstreams.clock, self)
         detector = self.detector
         detector.configure(policy)
-        before = len(detector.ejected)
+        before = detector.ejected
         # Endpoints that get no requests at all, by their locality, do not count.
         used = available_builder(cluster).arrange(cluster.endpoints, {}).priority_of()
         detector.watch(self._state.hosts[endpoint] for endpoint in used)
-        self._upstreams.ejections.forgotten(before - len(detector.ejected))
+        self._forgotten(monitor for monitor in before if monitor not in detector.monitors)
 
     def _forget(self) -> None:
         if self.detector is not None:
-            self._upstreams.ejections.forgotten(len(self.detector.ejected))
+            self._forgotten(self.detector.ejected)
             self.detector.stop()
             self.detector = None
+
+    def _forgotten(self, monitors: Iterable[Monitor]) -> None:
+        self._upstreams.ejections.forgotten(self._state.name, [monitor.host.key for monitor in monitors])
 
     def ejected(self, monitor: Monitor) -> None:
         """See ``Watcher``."""
         assert self.detector is not None
-        assert monitor.reason is not None
-        seconds = self.detector.duration(monitor)
-        self._upstreams.ejections.ejected(self._state.name, monitor.host.key, monitor.reason, seconds)
+        assert monitor.ejected_at is not None
+        since, multiplier = monitor.ejected_at, monitor.multiplier
+        ejection = Ejection(self._state.name, monitor.host.key, monitor.reason, since, multiplier)
+        self._upstreams.ejections.ejected(ejection, self.detector.duration(monitor))
         self._ask()
 
     def returned(self, monitor: Monitor, seconds: float) -> None:
@@ -168,6 +173,20 @@ class ClusterHealth:
     def spared(self, monitor: Monitor) -> None:
         """See ``Watcher``."""
         self._upstreams.ejections.spared += 1
+
+    def follow_ejection(self, ejection: Ejection) -> None:
+        """Another worker has ejected an endpoint of this cluster, or has it back."""
+        detector = self.detector
+        monitor = None if detector is None else detector.monitor(ejection.key)
+        if detector is None or monitor is None or (monitor.ejected_at is None) is (ejection.reason is None):
+            return  # not one of these endpoints, or known
+        if ejection.reason is None:
+            detector.release(monitor)
+            self._upstreams.ejections.active -= 1
+        else:
+            detector.follow(monitor, ejection.reason, ejection.since, ejection.multiplier)
+            self._upstreams.ejections.active += 1
+        self._ask()
 
     # The balancer
 

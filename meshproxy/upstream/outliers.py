@@ -11,6 +11,9 @@ connection failed or broke, or time ran out. Failures count while they come one 
 A row that is as long as its threshold ejects the endpoint, unless too many are ejected already, and begins anew either
 way. While an endpoint is ejected its rows only grow; they begin anew when it returns.
 
+Where several workers serve, each counts what it sees itself. What one of them ejects, the others eject too, and they
+have it back when that one says so, or an interval after it should have said so.
+
 It is ejected for the base time once more than the time before, up to ``LONGEST_EJECTION``, and returns with the first
 tick after that; ticks come once in an interval, counted from when the detection began. Each tick takes one off the next
 ejection of an endpoint that has been back for an interval. Source: ``outlier_detection_impl.cc`` and ``router.cc`` of
@@ -66,7 +69,8 @@ class Watcher(Protocol):
 class Monitor:
     """What is known of one endpoint. Times are the clock's, None for never.
 
-    ``ejected_at`` is None while it is not ejected. ``reason`` is that of the last ejection, ``ejections`` counts them.
+    ``ejected_at`` is None while it is not ejected. ``reason`` is that of the last ejection, ``ejections`` counts those
+    by this worker; another one's is *followed*.
     """
 
     __slots__ = (
@@ -77,6 +81,7 @@ class Monitor:
         "ejected_at",
         "ejections",
         "host",
+        "is_followed",
         "multiplier",
         "reason",
         "returned_at",
@@ -88,6 +93,7 @@ class Monitor:
         self.ejected_at: float | None = None
         self.returned_at: float | None = None
         self.reason: Reason | None = None
+        self.is_followed = False
         self.ejections = 0
         self.multiplier = 0
         self.begin_anew()
@@ -198,12 +204,31 @@ class Detector:
             return
         monitor.ejected_at = self._clock.seconds()
         monitor.reason = reason
+        monitor.is_followed = False
         monitor.ejections += 1
         base = self.policy.base_ejection_time
         if monitor.multiplier * base < self._longest() + base:
             monitor.multiplier += 1
         self._arm()
         self._watcher.ejected(monitor)
+
+    def monitor(self, key: str) -> Monitor | None:
+        """That of an endpoint, None for an unknown one."""
+        return next((monitor for monitor in self.monitors if monitor.host.key == key), None)
+
+    def follow(self, monitor: Monitor, reason: Reason, since: float, multiplier: int) -> None:
+        """Another worker has ejected an endpoint that is not ejected here; the watcher is not told."""
+        monitor.ejected_at = since
+        monitor.reason = reason
+        monitor.is_followed = True
+        monitor.multiplier = multiplier
+        self._arm()
+
+    def release(self, monitor: Monitor) -> None:
+        """End an ejection. The watcher is not told."""
+        monitor.ejected_at = None
+        monitor.returned_at = self._clock.seconds()
+        monitor.begin_anew()
 
     def duration(self, monitor: Monitor) -> float:
         """How long the present ejection lasts, in seconds, up to the tick that ends it."""
@@ -229,10 +254,9 @@ class Detector:
         now = self._clock.seconds()
         for monitor in self.ejected:
             seconds = _elapsed(monitor.ejected_at, now)
-            if seconds >= self.duration(monitor):
-                monitor.ejected_at = None
-                monitor.returned_at = now
-                monitor.begin_anew()
+            spare = self.policy.interval if monitor.is_followed else 0.0
+            if seconds >= self.duration(monitor) + spare:
+                self.release(monitor)
                 self._watcher.returned(monitor, seconds)
         for monitor in self.monitors:
             back = monitor.ejected_at is None and _elapsed(monitor.returned_at, now) >= self.policy.interval

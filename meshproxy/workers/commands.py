@@ -2,8 +2,8 @@
 
 The order of a worker's life, as the supervisor tells it: ``Begin``; each listening socket once (``Offer``); ``Prepare``
 and ``Install`` for each configuration; ``Share`` whenever the number of workers that serve changes; ``Drain`` whenever
-endpoints are asked to; ``Stop``. A worker that begins to stop by itself says ``Leaving``. When the connection ends, a
-worker stops.
+endpoints are asked to; ``Ejected`` whenever another worker has ejected one; ``Stop``. A worker that begins to stop by
+itself says ``Leaving``. When the connection ends, a worker stops.
 
 Each configuration takes effect in two steps, so that either all workers have it or none: ``Prepare`` does all that can
 fail and changes nothing, ``Install`` makes it serve. A prepared configuration that is not to be is let go by the next
@@ -105,6 +105,15 @@ class Apply(amp.Command):
     arguments: ClassVar[Shape] = [(b"verdicts", Text())]
 
 
+class Ejected(amp.Command):
+    """Endpoints that another worker has ejected, or that are back, as JSON: values of ``Ejection.as_json``.
+
+    A worker says so of its own, and the supervisor passes it on to the others.
+    """
+
+    arguments: ClassVar[Shape] = [(b"ejections", Text())]
+
+
 class Describe(amp.Command):
     """The clusters with ``part`` in their names, as ``clusterstatus`` has them, in JSON."""
 
@@ -143,6 +152,7 @@ __all__ = [
     "Describe",
     "Discard",
     "Drain",
+    "Ejected",
     "Explain",
     "Hurry",
     "Install",

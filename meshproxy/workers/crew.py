@@ -30,13 +30,15 @@ _log = Logger()
 class WorkerLink(Protocol):
     """A worker process as its supervisor sees it.
 
-    ``ended`` fires with how it ended, ``leaving`` when it says that it is leaving.
+    ``ended`` fires with how it ended, ``leaving`` when it says that it is leaving. ``on_ejections`` is called with what
+    it says of ejections (``commands.Ejected``).
     """
 
     number: int
     pid: int
     ended: Deferred[str]
     leaving: Deferred[None]
+    on_ejections: Callable[[str], None]
 
     def call(self, command: Any, **arguments: Any) -> Deferred[Mapping[str, Any]]:
         """Say something; fires with the answer, or fails when the worker refuses or is gone."""

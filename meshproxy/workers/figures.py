@@ -20,6 +20,7 @@ _NO_SUMS: tuple[tuple[str, Callable[[float, float], float]], ...] = (
     ("least_loaded_ratio", min),
     ("_ratio", max),
     ("_info", max),
+    ("ejections_active", max),  # all workers have the same endpoints ejected
 )
 SampleKey = tuple[str, tuple[tuple[str, str], ...]]
 

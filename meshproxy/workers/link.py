@@ -18,7 +18,8 @@ from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
 
 from meshproxy.workers import commands
-from meshproxy.workers.process import CONTROL, PRIORITIES, STANDARD_ERROR, connect
+from meshproxy.workers.prioritylog import PRIORITIES
+from meshproxy.workers.process import CONTROL, STANDARD_ERROR, connect
 
 LOST_SECONDS = 1.0
 """A worker that has not ended so long after the connection to it counts as leaving, for that is what it does then."""
@@ -39,7 +40,8 @@ class Link(ProcessProtocol):
         self.pid = 0
         self.ended: Deferred[str] = Deferred()
         self.leaving: Deferred[None] = Deferred()
-        self.control = _Control(self._leave, self._lost)
+        self.on_ejections: Callable[[str], None] = _ignored
+        self.control = _Control(self._leave, self._lost, self._hear_of_ejections)
         self._clock = clock
         self._giving_up: Any = None
         self._unfinished = b""
@@ -102,6 +104,9 @@ class Link(ProcessProtocol):
         if not self.leaving.called:
             self.leaving.callback(None)
 
+    def _hear_of_ejections(self, ejections: str) -> None:
+        self.on_ejections(ejections)
+
     def _lost(self) -> None:
         """Mostly the process has ended, too."""
         if not self.ended.called:
@@ -124,14 +129,22 @@ class Link(ProcessProtocol):
 class _Control(AMP):
     transport: Any
 
-    def __init__(self, leave: Callable[[], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, leave: Callable[[], None], lost: Callable[[], None], on_ejections: Callable[[str], None]
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._leave, self._lost = leave, lost
+        self._leave, self._lost, self._on_ejections = leave, lost, on_ejections
 
     @commands.Leaving.responder
     def leaves(self) -> dict[str, Any]:
         """See the command."""
         self._leave()
+        return {}
+
+    @commands.Ejected.responder
+    def ejected(self, ejections: str) -> dict[str, Any]:
+        """See the command."""
+        self._on_ejections(ejections)
         return {}
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008 - as Protocol has it
@@ -144,6 +157,10 @@ class _Control(AMP):
         """End the connection now."""
         if self.transport is not None:
             self.transport.abortConnection()
+
+
+def _ignored(ejections: str) -> None:
+    """For as long as nobody else wants to know."""
 
 
 def environment(present: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:

@@ -4,8 +4,8 @@ Rules. A worker does what it is told (``commands``) and nothing by itself, but f
 ends, as a process that is alone would; and when the supervisor is gone, it does the same, for nobody could reload or
 stop it any more. SIGHUP, SIGINT and the like are the supervisor's business, though a terminal sends them to both.
 
-What it logs goes to standard error, one line each with its priority before it as in sd-daemon(3), for the supervisor to
-log. Its standard output is that of the supervisor and has the access log, where that is meant to be there.
+What it logs goes to standard error (``prioritylog``), for the supervisor to log. Its standard output is that of the
+supervisor and has the access log, where that is meant to be there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 from twisted.internet.error import ConnectionDone
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText, globalLogBeginner
+from twisted.logger import Logger, globalLogBeginner
 from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from meshproxy import config, garbage
 from meshproxy.admin.status import encoded_clusters
@@ -40,16 +39,16 @@ from meshproxy.signals import Action, Signals
 from meshproxy.upstream.building import share_processor
 from meshproxy.upstream.checking import Verdicts
 from meshproxy.upstream.drains import load_drains
+from meshproxy.upstream.ejections import Ejection
 from meshproxy.workers import commands
 from meshproxy.workers.figures import dump
+from meshproxy.workers.prioritylog import PriorityLog
 from meshproxy.workers.sealed import unseal
 
 CONTROL = 3
 """The descriptor of the socket to the supervisor."""
 STANDARD_ERROR = 4
 """The descriptor of the supervisor's standard error; a worker's own one leads to the supervisor."""
-
-PRIORITIES = {LogLevel.debug: 7, LogLevel.info: 6, LogLevel.warn: 4, LogLevel.error: 3, LogLevel.critical: 2}
 
 _log = Logger()
 
@@ -117,6 +116,7 @@ class Worker(AMP):
             standard_error=f"/dev/fd/{STANDARD_ERROR}",
         )
         self._serving = self._serve(settings, self._notify)
+        self._serving.gateway.upstreams.ejections.tell = self._tell_ejection
         return {}
 
     @commands.Offer.responder
@@ -185,6 +185,16 @@ class Worker(AMP):
         self._serving.gateway.upstreams.apply(map(Verdicts.from_json, json.loads(verdicts)))
         return {}
 
+    @commands.Ejected.responder
+    def ejected(self, ejections: str) -> dict[str, Any]:
+        """See the command."""
+        clusters = self._serving.gateway.upstreams.clusters
+        for ejection in map(Ejection.from_json, json.loads(ejections)):
+            state = clusters.get(ejection.cluster)
+            if state is not None and state.health is not None:
+                state.health.follow_ejection(ejection)
+        return {}
+
     @commands.Describe.responder
     async def describe(self, part: str) -> dict[str, Any]:
         """See the command."""
@@ -247,9 +257,14 @@ class Worker(AMP):
 
     def _notify(self, state: str) -> None:
         if state == "STOPPING=1" and not self._told_to_stop:
-            leaving = self.callRemote(commands.Leaving)  # type: ignore[no-untyped-call]
-            # Perhaps this worker leaves because there is nobody to hear it.
-            leaving.addErrback(lambda failure: None)
+            self._say(commands.Leaving)
+
+    def _tell_ejection(self, ejection: Ejection) -> None:
+        self._say(commands.Ejected, ejections=json.dumps([ejection.as_json()]))
+
+    def _say(self, command: Any, **arguments: Any) -> None:
+        """Say something whose answer does not matter; perhaps there is nobody left to hear it."""
+        self.callRemote(command, **arguments).addErrback(lambda failure: None)  # type: ignore[no-untyped-call]
 
     def _close_unused(self) -> None:
         """Close the sockets that are not served from."""
@@ -267,31 +282,6 @@ def _socket(descriptor: int) -> socket.socket:
     listening = socket.socket(fileno=descriptor)
     listening.setblocking(False)
     return listening
-
-
-@implementer(ILogObserver)
-class PriorityLog:
-    """Writes events to a descriptor, each of their lines behind its priority; see the head of this module.
-
-    What is not taken at once is dropped: a supervisor that does not read must not hold up requests. What others than
-    meshproxy have to say counts from warnings on.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        os.set_blocking(descriptor, False)
-
-    def __call__(self, event: LogEvent) -> None:
-        """An event."""
-        level = event.get("log_level", LogLevel.info)
-        if level < LogLevel.warn and not event.get("log_namespace", "").startswith("meshproxy"):
-            return
-        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-        lines = "".join(f"<{PRIORITIES[level]}>{line}\n" for line in text.splitlines())
-        try:
-            os.write(self._descriptor, lines.encode("utf-8", "backslashreplace"))
-        except OSError:
-            pass
 
 
 def main() -> None:
@@ -345,4 +335,4 @@ def connect(reactor: Any, descriptor: int, protocol: AMP) -> None:
 if __name__ == "__main__":
     main()
 
-__all__ = ["CONTROL", "PRIORITIES", "STANDARD_ERROR", "Orders", "PriorityLog", "Worker", "connect"]
+__all__ = ["CONTROL", "STANDARD_ERROR", "Orders", "Worker", "connect"]

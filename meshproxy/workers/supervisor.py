@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -43,6 +44,7 @@ from meshproxy.workers import commands
 from meshproxy.workers.census import Census
 from meshproxy.workers.checks import Checks
 from meshproxy.workers.crew import Crew, WorkerLink
+from meshproxy.workers.ejections import SharedEjections
 from meshproxy.workers.process import Orders
 from meshproxy.workers.rollout import Rollout
 from meshproxy.workers.sealed import seal
@@ -110,6 +112,7 @@ class Supervisor(MultiService):
         self._rollout = Rollout(Orders(settings.access_log, settings.drain_timeout, identity))
         self.drains = Drains(self._tell_drains)
         self._census = Census(reactor, lambda: self.crew.links, self.crew.replace)
+        self._ejections = SharedEjections(lambda: self.crew.serving)
         self._checks = Checks(reactor, lambda: self.crew.serving, run_in_thread)
         sources, snapshot = first
         self._first = self._loaded = (evolve(sources, secret_files=secret_files()), snapshot)
@@ -161,6 +164,7 @@ class Supervisor(MultiService):
 
     def _admit(self, link: WorkerLink) -> Deferred[None]:
         link.ended.addCallback(self._gone, link)
+        link.on_ejections = partial(self._ejections.heard, link)
         return Deferred.fromCoroutine(self._rollout.admit(link))
 
     def _gone(self, how: str, link: WorkerLink) -> str:
@@ -180,6 +184,7 @@ class Supervisor(MultiService):
                 self._shares[link] = share
                 self._tell(link, commands.Share, position=position, workers=len(serving))
         self._checks.greet()
+        self._ejections.greet()
         if is_another:
             self._wait_no_longer()
         if serving and not self._has_served:

@@ -1,13 +1,16 @@
-"""Health checks of real endpoints: sessions leave one that dies, and come back with it."""
+"""Real endpoints that die, as health checks and outlier detection find out: sessions leave, and come back with them."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+from tests.integration.workers import children
 from tests.processes import PATIENCE, ProcessTestCase, get, mesh
 
 POLICY = """\
@@ -22,6 +25,7 @@ spec:
     interval: 100ms
     unhealthyThreshold: 2
 """
+EJECTION = "    outlierDetection: {consecutive5xxErrors: 2, baseEjectionTime: 300s, maxEjectionPercent: 50}\n"
 
 
 class Endpoint:
@@ -58,15 +62,15 @@ class Endpoint:
         self._thread.join()
 
 
-class HealthCheckTests(ProcessTestCase):
+class EndpointsCase(ProcessTestCase):
     def setUp(self) -> None:
         self.endpoints = [Endpoint(f"endpoint-{number}") for number in range(3)]
         for endpoint in self.endpoints:
             self.addCleanup(endpoint.end)
 
-    def serve(self, processes: int) -> None:
+    def serve(self, processes: int, text: str) -> None:
         config = self.folder() / "mesh.yaml"
-        config.write_text(mesh(self.endpoints) + POLICY)
+        config.write_text(text)
         self.process, self.port, self.admin = self.gateway(config, "--workers", str(processes), "--access-log", "off")
         if processes > 1:
             self.process.wait_for(f"{processes} workers serve")
@@ -92,8 +96,10 @@ class HealthCheckTests(ProcessTestCase):
             found[session] = response.headers["x-served-by"]
         return found
 
+
+class HealthCheckTests(EndpointsCase):
     def check(self, processes: int) -> None:
-        self.serve(processes)
+        self.serve(processes, mesh(self.endpoints) + POLICY)
         healthy, unhealthy = {"healthy": processes}, {"unhealthy": processes}
         self.wait_until([healthy] * 3)
         before = self.places()
@@ -117,3 +123,22 @@ class HealthCheckTests(ProcessTestCase):
     def test_workers(self) -> None:
         """With workers, one process checks and all of them know."""
         self.check(2)
+
+
+class EjectionTests(EndpointsCase):
+    def test_workers(self) -> None:
+        """What one worker ejects is ejected in all, also in one that comes later."""
+        text = mesh(self.endpoints)
+        self.serve(2, text.replace("  trafficPolicy:\n", "  trafficPolicy:\n" + EJECTION))
+        self.wait_until([{"healthy": 2}] * 3)
+        session = next(session for session, place in self.places().items() if place == "endpoint-1")
+        self.endpoints[1].end()
+        get(self.port, Host="test.com", Cookie=f"ISTIOID={session}")  # with two retries
+        out = [{"healthy": 2}, {"unhealthy": 2}, {"healthy": 2}]
+        told = self.wait_until(out)
+        self.assertEqual((told[1]["reason"], told[1]["ejections"]), ("consecutive_5xx", 1))
+        self.assertEqual(self.metric(self.admin, "meshproxy_ejections_active"), 1)
+        os.kill(children(self.process.popen.pid)[0], signal.SIGKILL)
+        self.process.wait_for(r"Worker \d \(pid \d+\) has ended: signal SIGKILL")
+        self.wait_until(out)
+        self.assertNotIn("endpoint-1", self.places().values())

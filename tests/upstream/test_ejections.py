@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.upstream.ejections import Ejections
+from meshproxy.upstream.ejections import Ejection, Ejections
 from meshproxy.upstream.loglines import LINES_SECONDS, MOST_LINES
 from meshproxy.upstream.outliers import Reason
+
+EJECTION = Ejection("outbound|80||a", "10.0.0.1:80", Reason.CONSECUTIVE_5XX, 7.5, 2)
 
 
 class EjectionTests(SynchronousTestCase):
@@ -25,7 +29,7 @@ class EjectionTests(SynchronousTestCase):
 
     def eject(self, count: int = 1) -> None:
         for _ in range(count):
-            self.ejections.ejected("outbound|80||a", "10.0.0.1:80", Reason.CONSECUTIVE_5XX, 30)
+            self.ejections.ejected(EJECTION, 30)
 
     def test_lines(self) -> None:
         """A line says which endpoint of which cluster, why and for how long; another one says that it is back."""
@@ -43,10 +47,21 @@ class EjectionTests(SynchronousTestCase):
         """Ejections count by their reason for ever, those that are ejected now come and go."""
         self.eject(3)
         self.ejections.returned("a", "b", 1)
-        self.ejections.forgotten(1)
+        self.ejections.forgotten("a", ["c"])
         self.assertEqual(self.ejections.active, 1)
         self.assertEqual(self.ejections.by_reason[Reason.CONSECUTIVE_5XX], 3)
         self.assertEqual(sum(self.ejections.by_reason.values()), 3)
+
+    def test_told(self) -> None:
+        """Whoever follows is told of ejections, of returns, and of those that are not ejected because they are gone."""
+        told: list[Ejection] = []
+        self.ejections.tell = told.append
+        self.eject()
+        self.ejections.returned("a", "b", 1)
+        self.ejections.forgotten("a", ["c", "d"])
+        self.assertEqual(told, [EJECTION, Ejection("a", "b"), Ejection("a", "c"), Ejection("a", "d")])
+        for ejection in told:
+            self.assertEqual(Ejection.from_json(json.loads(json.dumps(ejection.as_json()))), ejection)
 
     def test_storm(self) -> None:
         """Of many lines in a short time only so many are written, and one that tells how many are not."""

@@ -21,8 +21,10 @@ from meshproxy.strategies.ring_hash import RingHashBuilder
 from meshproxy.strategies.round_robin import RoundRobinBuilder
 from meshproxy.upstream.building import Builds
 from meshproxy.upstream.describing import EndpointStatus, look
+from meshproxy.upstream.ejections import Ejection
 from meshproxy.upstream.health import TABLE_SECONDS
 from meshproxy.upstream.hosts import Upstreams
+from meshproxy.upstream.outliers import Reason
 
 NAME = "outbound|80||app.test"
 AT_ONCE = OutlierDetection(consecutive_5xx=1, interval=1, base_ejection_time=10, max_ejection_percent=100)
@@ -145,6 +147,50 @@ class EjectionTests(HealthCase):
         self.upstreams.update({})
         self.assertEqual(self.upstreams.ejections.active, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def follow(self, port: int, reason: Reason | None = Reason.CONSECUTIVE_5XX, multiplier: int = 2) -> None:
+        """Another worker says that it has ejected an endpoint just now, or has it back."""
+        ejection = Ejection(NAME, f"10.0.0.1:{port}", reason, self.clock.seconds(), multiplier)
+        self.state.health.follow_ejection(ejection)
+        self.turn()
+
+    def test_other_worker(self) -> None:
+        """What another worker ejects is not picked here either, until that worker has it back; nobody is told of it."""
+        told: list[Ejection] = []
+        self.upstreams.ejections.tell = told.append
+        self.serve(endpoints(3), outliers=evolve(AT_ONCE, max_ejection_percent=34))
+        for _ in range(2):
+            self.follow(2)
+            self.assertEqual((self.picked(), self.upstreams.ejections.active), ({1, 3}, 1))
+        self.follow(99)
+        self.answer(500, 1)
+        self.assertEqual((self.picked(), self.upstreams.ejections.spared), ({1, 3}, 1))
+        for _ in range(2):
+            self.follow(2, None)
+            self.assertEqual((self.picked(), self.upstreams.ejections.active), ({1, 2, 3}, 0))
+        self.assertEqual((told, sum(self.upstreams.ejections.by_reason.values())), ([], 0))
+
+    def test_other_worker_is_gone(self) -> None:
+        """An interval after its worker should have had it back, an endpoint is back by itself, and that is told."""
+        told: list[Ejection] = []
+        self.upstreams.ejections.tell = told.append
+        self.serve(endpoints(3))
+        self.follow(2)
+        self.clock.pump([1] * 20)
+        self.turn()
+        self.assertEqual((self.picked(), told), ({1, 3}, []))
+        self.clock.advance(1)
+        self.turn()
+        self.assertEqual((self.picked(), told), ({1, 2, 3}, [Ejection(NAME, "10.0.0.1:2")]))
+
+    def test_growth_is_shared(self) -> None:
+        """An ejection here lasts longer by what the ones elsewhere before it have lasted."""
+        self.serve(endpoints(3))
+        self.follow(2)
+        self.follow(2, None)
+        self.answer(500, 2)
+        (monitor,) = self.state.health.detector.ejected
+        self.assertEqual((monitor.multiplier, monitor.ejections), (3, 1))
 
     def test_failing_build(self) -> None:
         """A strategy that cannot build leaves the old balancer in place, and is tried again at the next change."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,6 +22,7 @@ class FakeLink:
         self.pid = pid
         self.ended: Deferred[str] = Deferred()
         self.leaving: Deferred[None] = Deferred()
+        self.on_ejections: Callable[[str], None] = lambda ejections: None
         self.told: list[tuple[Any, dict[str, Any]]] = []
         self.waiting: list[tuple[Any, Deferred[Mapping[str, Any]]]] = []
         self.answers: dict[Any, Any] = {}

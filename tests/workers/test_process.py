@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -20,9 +21,12 @@ from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.policies import Drain
 from meshproxy.serving import Serving, Settings
 from meshproxy.upstream.drains import dump_drains
+from meshproxy.upstream.ejections import Ejection
+from meshproxy.upstream.outliers import Reason
 from meshproxy.workers.commands import Refused
 from meshproxy.workers.figures import load
-from meshproxy.workers.process import Orders, PriorityLog, Worker
+from meshproxy.workers.prioritylog import PriorityLog
+from meshproxy.workers.process import Orders, Worker
 from meshproxy.workers.sealed import seal
 from tests.serving import FakeReactor, snapshot
 
@@ -71,8 +75,8 @@ class WorkerTests(SynchronousTestCase):
     def end(self) -> None:
         self.ends += 1
 
-    def call(self, command: Any) -> Deferred[Any]:
-        self.said.append(command.commandName)
+    def call(self, command: Any, **arguments: Any) -> Deferred[Any]:
+        self.said.append((command.commandName, arguments) if arguments else command.commandName)
         return Deferred()
 
     def offer(self, number: int) -> None:
@@ -153,6 +157,20 @@ class WorkerTests(SynchronousTestCase):
         self.assertEqual(list(self.serving.drains.all), drains)
         self.worker.drain(dump_drains(drains[1:]))
         self.assertEqual(list(self.serving.drains.all), drains[1:])
+
+    def test_ejections(self) -> None:
+        """It tells of what it ejects; what others have ejected is its cluster's business, if it has that cluster."""
+        ejection = Ejection("outbound|80||a", "10.0.0.1:80", Reason.CONSECUTIVE_5XX, 1.5, 1)
+        self.serving.gateway.upstreams.ejections.ejected(ejection, 30.0)
+        text = json.dumps([ejection.as_json()])
+        self.assertEqual(self.said, [(b"Ejected", {"ejections": text})])
+        self.worker.ejected(text)
+        followed: list[Ejection] = []
+        state = SimpleNamespace(health=SimpleNamespace(follow_ejection=followed.append))
+        self.serving.gateway.upstreams.clusters = {ejection.cluster: state}
+        self.worker.ejected(text)
+        self.assertEqual(followed, [ejection])
+        self.serving.gateway.upstreams.clusters = {}
 
     def test_numbers(self) -> None:
         """It tells what it has counted."""
