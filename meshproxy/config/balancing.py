@@ -229,7 +229,6 @@ def _simple(node: Node | None, findings: Findings, strategies: Strategies) -> Ba
 def _consistent_hash(node: Node, findings: Findings, strategies: Strategies) -> Balancing | None:
     known = len(findings.diagnostics)
     found = _strategy_fields(node, findings, strategies)
-    clean = len(findings.diagnostics) == known
     keys = [name for name in found if name in _HASH_KEYS or name in strategies.hash_keys]
     balancers = [name for name in found if name in _HASH_BALANCERS or name in strategies.hash_balancers]
     for names, what in ((keys, "hash key"), (balancers, "load balancer")):
@@ -237,7 +236,7 @@ def _consistent_hash(node: Node, findings: Findings, strategies: Strategies) -> 
             findings.error(node.key_location(names[1]), f"{node.path} may have only one {what}, not {_and(names)}")
             return None
     hash_key = strategies.hash_key(keys[0], found[keys[0]]) if keys else None
-    if not keys and clean:
+    if hash_key is None and len(findings.diagnostics) == known:
         hint = f"name one of {', '.join(strategies.hash_keys)}"
         findings.warning(node.location, f"{node.path} has no hash key: requests go to random endpoints", hint)
     balancing = _hash_balancer(node, found, balancers, findings, strategies)

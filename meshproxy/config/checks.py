@@ -84,10 +84,11 @@ def one_of(node: Node, names: Collection[str]) -> str:
 def labels(fields: Fields, name: str) -> dict[str, str]:
     """A mapping of label names to values."""
     found = {}
+    parent = fields.get(name)
     for key, node in fields.entries(name):
         value = fields.findings.attempt(node.string)
-        if not is_label_key(key):
-            fields.findings.error(fields.node.location, f"{key!r} in {fields.path_of(name)} is no name of a label")
+        if parent is not None and not is_label_key(key):
+            fields.findings.error(parent.key_location(key), f"{key!r} in {fields.path_of(name)} is no name of a label")
         elif value is not None and not is_label_value(value):
             fields.findings.error(node.location, f"{node.path} must be the value of a label, not {value!r}")
         elif value is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node
 from meshproxy.errors import ConfigError, Location
@@ -28,16 +29,18 @@ class Fields:
     The reading methods report what is wrong and then return what stands for an absent field.
     """
 
-    __slots__ = ("_found", "findings", "node")
+    __slots__ = ("_found", "_unknown", "findings", "node")
 
     def __init__(self, node: Node, findings: Findings, served: Sequence[str], later: Sequence[str] = ()) -> None:
         self.node = node
         self.findings = findings
         names = (*served, *later) if later else served
+        self._unknown: Sequence[str] = ()
         try:
             found = node.fields(*names)
         except ConfigError as error:
             findings.errors(error)
+            self._unknown = node.keys_beside(names)
             found = {name: child for name in names if (child := node.get(name)) is not None}
         for name in later:
             if name in found:
@@ -58,8 +61,9 @@ class Fields:
         """A field whose absence is an error."""
         found = self._found.get(name)
         if found is None:
-            # What is no mapping has been reported already.
-            if self.node.kind == "mapping":
+            # What is no mapping has been reported already, and so has the name if it is only misspelt.
+            misspelt = any(suggest(key, (name,)) for key in self._unknown)
+            if self.node.kind == "mapping" and not misspelt:
                 self.findings.error(self.node.location, f"{self.path_of(name)} is required")
             return None
         return found
@@ -94,6 +98,11 @@ class Fields:
     def string(self, name: str) -> str:
         """A string, "" if it is absent."""
         return self.read(name, Node.string) or "" if name in self._found else ""
+
+    def text(self, name: str, reader: Callable[[Node], str]) -> str | None:
+        """What ``reader`` makes of a string; "" if it is absent or empty, which is the same to Istio, None if wrong."""
+        found = self._found.get(name)
+        return "" if found is None or found.is_empty_text else self.read(name, reader)
 
     def integer(self, name: str, minimum: int, maximum: int) -> int | None:
         """A whole number within the bounds."""

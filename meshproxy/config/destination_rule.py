@@ -83,6 +83,8 @@ def decode(
     names: set[str] = set()
     read = [_subset(node, names, findings, strategies) for node in fields.items("subsets")]
     subsets = tuple(subset for subset in read if subset is not None)
+    if policy_node is None and fields.is_empty("subsets"):
+        findings.warning(metadata.location, f"{metadata} has no effect: it has neither trafficPolicy nor subsets")
     if host is None:
         return None
     completed = complete_host(host, metadata.namespace, cluster_domain)

@@ -49,13 +49,13 @@ def decode(node: Node, scope: Scope, findings: Findings, mirror: bool = False) -
     fields = Fields(node, findings, ("host", "subset", "port"))
     host_node = fields.required("host")
     host = None if host_node is None else findings.attempt(_host, host_node)
-    subset = fields.read("subset", checks.dns_label)
+    subset = fields.text("subset", checks.dns_label)
     port = fields.read("port", checks.port_selector)
-    if host is None or (subset is None and "subset" in fields) or (port is None and "port" in fields):
+    if host is None or subset is None or (port is None and "port" in fields):
         return None
     return Destination(
         complete_host(host, scope.namespace, scope.cluster_domain),
-        subset or "",
+        subset,
         port,
         node.location,
         fields.location_of("host"),

@@ -24,6 +24,9 @@ from meshproxy.errors import ConfigError, Diagnostic, Location
 
 # Both speak HTTP/1.1 here; that is all that is served so far.
 _SERVED_PROTOCOLS = frozenset({"HTTP", "HTTP_PROXY"})
+UNOPENED = "UDP"
+"""The protocol of servers that Istio takes and does nothing with."""
+
 _UNIX = "unix://"
 
 
@@ -136,16 +139,15 @@ def _server(node: Node, namespace: str, names: set[str], findings: Findings) -> 
     with findings.unserved_aside() as unserved:
         number, protocol = _port(fields, names)
         hosts = _hosts(fields, namespace)
-        bind = fields.read("bind", _bind)
+        bind = fields.text("bind", _bind)
         if bind is not None and bind.startswith(_UNIX):
             not_served(findings, fields.location_of("bind"), f"{fields.path_of('bind')} to a unix socket")
         redirect = _tls(fields, protocol)
-    if number is None or protocol is None or not hosts or (bind is None and "bind" in fields):
+    if number is None or protocol is None or not hosts or bind is None:
         return None
-    if protocol == "UDP":
-        findings.warning(node.location, f"{node.path} is not opened: a gateway does nothing with UDP")
-        return None
-    return Server(bind or "", number, hosts, node.location, protocol, "tls" in fields, redirect, tuple(unserved))
+    if protocol == UNOPENED:
+        findings.warning(node.location, f"{node.path} is not opened: a gateway does nothing with {UNOPENED}")
+    return Server(bind, number, hosts, node.location, protocol, "tls" in fields, redirect, tuple(unserved))
 
 
 def _port(fields: Fields, names: set[str]) -> tuple[int | None, str | None]:
@@ -167,7 +169,7 @@ def _port(fields: Fields, names: set[str]) -> tuple[int | None, str | None]:
     unix = _is_unix(fields)
     number = port.integer("number", 0 if unix else 1, 0 if unix else checks.LARGEST_PORT)
     protocol = port.read("protocol", checks.protocol)
-    if protocol is not None and protocol not in _SERVED_PROTOCOLS and protocol != "UDP":
+    if protocol is not None and protocol not in _SERVED_PROTOCOLS and protocol != UNOPENED:
         not_served(findings, port.location_of("protocol"), f"protocol {protocol} of a gateway's port")
     return number, protocol
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import itemgetter
 
 from attrs import frozen
 
@@ -24,6 +25,9 @@ from meshproxy.routes import HeaderOperations
 
 _MOST_REPORTED = 10
 _AUTHORITY = (":authority", "host")
+_SERVER = "server"
+# What the gateway writes into a response after all operations; a date only where there is none.
+_WRITTEN_LAST = (_SERVER, "date")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -79,6 +83,8 @@ def _operations(node: Node, findings: Findings, authorities: list[tuple[str, Loc
     for name, place in checks.strings(fields, "remove"):
         if not name or name.startswith(":") or name.lower() == "host":
             findings.error(place.location, f"{place.path}: {name!r} cannot be removed")
+        elif authorities is None and name.lower() in _WRITTEN_LAST:
+            findings.warning(place.location, f"{place.path}: the gateway writes {name!r} after these operations")
         elif _is_usable(name, place.location, findings):
             removed.append(name)
     return HeaderOperations(
@@ -95,7 +101,9 @@ def _values(
     findings = fields.findings
     parent = fields.get(operation)
     found = []
-    for name, node in fields.entries(operation):
+    spellings: dict[str, str] = {}
+    # The order in which they are applied.
+    for name, node in sorted(fields.entries(operation), key=itemgetter(0)):
         value = findings.attempt(_value, node, findings)
         place = node.location if parent is None else parent.key_location(name)
         if not name:
@@ -107,8 +115,18 @@ def _values(
         elif name.startswith(":") or name.lower() == "host":
             findings.error(place, f"{fields.path_of(operation)}: {name!r} cannot be changed here")
         elif value is not None and _is_usable(name, place, findings):
-            found.append((name, value))
-    return tuple((name.lower().encode(), value) for name, value in sorted(found))
+            found.append((name.lower().encode(), value))
+            earlier = spellings.setdefault(name.lower(), name)
+            if value == "":
+                message = f"{node.path} has no effect: an empty value neither adds nor replaces anything"
+                findings.warning(node.location, message, "remove takes a header away" if operation == "set" else "")
+            elif authorities is None and name.lower() == _SERVER:
+                message = f"{node.path} has no effect: the gateway writes {name!r} after these operations"
+                findings.warning(place, message)
+            elif operation == "set" and earlier != name and parent is not None:
+                message = f"{node.path} takes the place of {earlier!r}: names of headers are equal in any case"
+                findings.warning(place, message, f"see {parent.key_location(earlier)}")
+    return tuple(found)
 
 
 def _check_authority(value: str, node: Node, findings: Findings) -> None:

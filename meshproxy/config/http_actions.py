@@ -26,6 +26,7 @@ UNUSABLE = DirectResponse(500)
 
 _LARGEST_BODY = 2**20
 _LARGE_BODY = 100 * 2**10
+_WITHOUT_BODY = (204, 304)
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _FROM_REQUEST_PORT = "FROM_REQUEST_PORT"
@@ -98,6 +99,8 @@ def decode_redirect(node: Node, findings: Findings) -> RedirectSettings:
         fields.read("derivePort", _derive_port) == _FROM_REQUEST_PORT,
         _redirect_status(fields),
     )
+    for name in ("uri", "prefixRewrite"):
+        _warn_of_relative_path(fields, name)
     given = (settings.uri, settings.prefix_rewrite, settings.authority, settings.scheme)
     if "port" in fields and "derivePort" in fields:
         findings.error(node.key_location("derivePort"), f"{node.path} may not have both port and derivePort")
@@ -118,6 +121,9 @@ def decode_direct_response(node: Node, findings: Findings) -> DirectResponse:
     if status > LARGEST_STATUS:
         warn_of_status(fields, "status")
         return UNUSABLE
+    if body and status in _WITHOUT_BODY:
+        message = f"{node.path}.body has no effect: {status} is a status without body"
+        findings.warning(node.key_location("body"), message)
     return DirectResponse(status, body or None)
 
 
@@ -125,6 +131,7 @@ def decode_rewrite(node: Node, findings: Findings) -> RewriteSettings:
     """A ``rewrite`` without what is wrong with it."""
     fields = Fields(node, findings, ("uri", "authority", "uriRegexRewrite"))
     uri, authority = fields.string("uri"), fields.string("authority")
+    _warn_of_relative_path(fields, "uri")
     regex_node = fields.get("uriRegexRewrite")
     regex, substitution = ("", "") if regex_node is None else _regex_rewrite(regex_node, findings)
     if uri and regex_node is not None:
@@ -132,6 +139,14 @@ def decode_rewrite(node: Node, findings: Findings) -> RewriteSettings:
     elif not (uri or authority or regex_node is not None):
         findings.error(node.location, f"{node.path} needs uri, uriRegexRewrite or authority")
     return RewriteSettings(uri, authority, regex, substitution)
+
+
+def _warn_of_relative_path(fields: Fields, name: str) -> None:
+    text = fields.string(name)
+    if text and not text.startswith("/"):
+        message = f"{fields.path_of(name)} {text!r} is no path: '/' is put in front of it"
+        hint = "scheme and authority have fields of their own" if "://" in text else ""
+        fields.findings.warning(fields.location_of(name), message, hint)
 
 
 def warn_of_status(fields: Fields, name: str) -> None:

@@ -125,7 +125,7 @@ def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Mat
         fields.integer("port", 0, checks.LARGEST_PORT) or None,
         frozenset(gateway_name(text, namespace) for text, _ in references) if references else None,
         checks.labels(fields, "sourceLabels") if "sourceLabels" in fields else {},
-        fields.read("sourceNamespace", checks.dns_label) or "",
+        fields.text("sourceNamespace", checks.dns_label) or "",
     )
 
 

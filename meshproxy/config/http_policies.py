@@ -108,6 +108,9 @@ def decode_retries(node: Node, findings: Findings) -> Retries:
         conditions, statuses = _retry_on(text, fields)
         policy = evolve(policy, conditions=conditions, statuses=statuses)
     if policy.attempts:
+        if text == "" or "retryOn" not in fields:
+            message = f"{node.path} has no retryOn: failed connections are tried again, but no answer such as 503"
+            findings.warning(node.location, message, "write retryOn: 5xx for all that fails")
         return Retries(policy, avoid)
     if attempts is not None or "attempts" not in fields:
         set_anyway = [name for name in settings if name in fields and (name != "retryOn" or text)]
@@ -222,7 +225,14 @@ def percentage(fields: Fields, name: str, smallest: float = 0.0) -> int | None:
     if value is not None and 0 < value < smallest:
         fields.findings.error(inner.location_of("value"), f"{inner.path_of('value')} must be 0 or at least {smallest}")
         return None
-    return None if value is None else min(int(value * _PARTS_OF_PERCENT), ALWAYS)
+    if value is None:
+        return None
+    share = min(int(value * _PARTS_OF_PERCENT), ALWAYS)
+    if value and not share:
+        least = 1 / _PARTS_OF_PERCENT
+        message = f"{inner.path_of('value')} is less than {least}, the least that counts: no request is affected"
+        fields.findings.warning(inner.location_of("value"), message)
+    return share
 
 
 def decode_cors(node: Node, findings: Findings) -> CorsPolicy:

@@ -146,8 +146,8 @@ def decode(node: Node, scope: Scope, findings: Findings, in_mesh: bool, is_deleg
         timeout=fields.duration("timeout"),
     )
     _check_actions(fields, is_delegate)
-    if route.rewrite is not None:
-        _check_authority(fields, route)
+    _check_authority(fields, route)
+    _check_times(fields, route)
     if route.redirect is not None and route.redirect.prefix_rewrite:
         _check_prefix_matches(fields, route)
     if any(name in fields for name in _MIRRORING):
@@ -200,11 +200,28 @@ def _is_absent(fields: Fields, name: str) -> bool:
 
 
 def _check_authority(fields: Fields, route: HttpRoute) -> None:
-    if route.rewrite is None or not route.rewrite.authority or route.headers is None:
-        return
-    if route.headers.authority is not None:
+    written = "" if route.rewrite is None else route.rewrite.authority
+    headers = route.headers or NO_HEADERS
+    if written and headers.authority is not None:
         message = f"{fields.node.path} sets the authority in rewrite and in headers"
-        fields.findings.error(route.headers.authority_location, message)
+        fields.findings.error(headers.authority_location, message)
+    winner = "rewrite" if written else "headers" if headers.authority is not None else ""
+    for entry in route.destinations if winner else ():
+        if entry.headers.authority is not None:
+            message = f"this authority has no effect beside that of {fields.path_of(winner)}"
+            fields.findings.warning(entry.headers.authority_location, message)
+
+
+def _check_times(fields: Fields, route: HttpRoute) -> None:
+    """A try ends with its route at the latest."""
+    tries = None if route.retries is None else route.retries.policy
+    if tries is None or tries.per_try_timeout is None or route.timeout is None:
+        return
+    if tries.per_try_timeout >= route.timeout:
+        node = fields.get("retries")
+        assert node is not None
+        message = f"{node.path}.perTryTimeout has no effect: it is not shorter than the timeout of the route"
+        fields.findings.warning(node.key_location("perTryTimeout"), message)
 
 
 def _check_prefix_matches(fields: Fields, route: HttpRoute) -> None:

@@ -11,7 +11,7 @@ a boolean has to be quoted.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Literal, NoReturn
 
@@ -93,6 +93,11 @@ class Node:
         """True for a list without items."""
         return isinstance(self._value, Items) and not self._value.items
 
+    @property
+    def is_empty_text(self) -> bool:
+        """True for an empty string, which has to stand in quotes."""
+        return isinstance(self._value, Text) and not self._value.text and self._value.tag == "str"
+
     def __repr__(self) -> str:
         return f"<Node {self.kind} {self.path or '.'} at {self.location}>"
 
@@ -147,6 +152,10 @@ class Node:
         if unknown:
             raise ConfigError([self._unknown(key, names) for key in unknown])
         return found
+
+    def keys_beside(self, names: Collection[str]) -> list[str]:
+        """The keys of a mapping that are not among ``names``; none if this is no mapping."""
+        return [key for key in self._value.entries if key not in names] if isinstance(self._value, Entries) else []
 
     def _unknown(self, key: str, names: Sequence[str]) -> Diagnostic:
         message = f"{self._name()} has no field {key!r}" if self.path else f"unknown field {key!r}"

@@ -27,10 +27,16 @@ class OutlierSetting:
     detection: OutlierDetection
     location: Location
 
+    @property
+    def ejects(self) -> bool:
+        """False where none of its counts can be reached."""
+        it = self.detection
+        return bool(it.consecutive_5xx or it.consecutive_gateway_errors or it.split_local_origin)
+
     def warn_of_never(self, endpoints: int, service: str, findings: Findings) -> None:
         """Report that not a single one of a service's endpoints may ever be ejected."""
         most = self.detection.max_ejection_percent
-        if endpoints and 100.0 / endpoints > most:
+        if self.ejects and endpoints and 100.0 / endpoints > most:
             share = (
                 f"one of its {endpoints} endpoints is more than" if endpoints > 1 else "its one endpoint is more than"
             )
@@ -65,6 +71,7 @@ def decode(node: Node, findings: Findings) -> OutlierSetting:
         least_healthy or 0,
         frozenset(status for status in statuses if status is not None),
     )
-    if not (detection.consecutive_5xx or detection.consecutive_gateway_errors or split):
+    setting = OutlierSetting(detection, node.location)
+    if not setting.ejects:
         findings.warning(node.location, f"{node.path} ejects nobody: its counts are 0", "set consecutive5xxErrors")
-    return OutlierSetting(detection, node.location)
+    return setting

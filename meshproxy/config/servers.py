@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from meshproxy.config.findings import Findings
-from meshproxy.config.gateway import Gateway, Server
+from meshproxy.config.gateway import UNOPENED, Gateway, Server
 from meshproxy.model import ProxyIdentity
 
 Address = tuple[str, int]
@@ -38,6 +38,8 @@ def joined(gateways: Iterable[Gateway], findings: Findings) -> Mapping[Address, 
     redirecting: dict[Address, dict[tuple[str, str], Server]] = {}
     for gateway in gateways:
         for server in gateway.servers:
+            if server.protocol == UNOPENED:
+                continue
             address = (server.bind, server.port)
             if server.has_tls and _repeats_host(server, redirecting.setdefault(address, {}), findings):
                 continue

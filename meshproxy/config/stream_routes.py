@@ -39,7 +39,7 @@ def _check_match(node: Node, names: tuple[str, ...], findings: Findings) -> Fiel
     fields.integer("port", 0, checks.LARGEST_PORT)
     checks.gateway_references(fields, "gateways")
     checks.labels(fields, "sourceLabels")
-    fields.read("sourceNamespace", checks.dns_label)
+    fields.text("sourceNamespace", checks.dns_label)
     for text, place in checks.strings(fields, "destinationSubnets"):
         if not is_ip_or_cidr(text):
             findings.error(place.location, f"{place.path} must be an address or a range of them, not {text!r}")

@@ -97,9 +97,9 @@ def _hosts(fields: Fields, in_mesh: bool) -> list[tuple[str, Location]]:
     findings = fields.findings
     found: list[tuple[str, Node]] = []
     for text, node in checks.strings(fields, "hosts"):
-        if text.startswith("outbound_") and not in_mesh:
-            continue  # for traffic between clusters
-        if findings.attempt(checks.host_or_ip, node) is None:
+        # The name of a cluster is for traffic between clusters.
+        is_cluster = text.startswith("outbound_") and not in_mesh
+        if not is_cluster and findings.attempt(checks.host_or_ip, node) is None:
             continue
         if text == "*" and in_mesh:
             hint = "name the gateways that it is for in spec.gateways"

@@ -85,7 +85,8 @@ def read_workload(node: Node, findings: Findings) -> Workload | None:
         message = f"{fields.path_of('labels')} may have at most {_MOST_LABELS} labels"
         findings.error(fields.location_of("labels"), message)
     weight = fields.integer("weight", 0, _LARGEST_WEIGHT)
-    if "address" not in fields:
+    given = fields.get("address")
+    if given is None or (given.is_empty_text and "network" in fields):
         if "network" in fields:
             message = f"{node.path} has no address: a gateway of another network cannot reach it"
             findings.warning(node.location, message, code="IST0133")

@@ -100,7 +100,11 @@ class RefusalTests(SynchronousTestCase):
 
     def test_without_effect(self) -> None:
         """What only concerns forwarding has no effect on other actions, which is said."""
-        for field in ("timeout: 1s", "retries: {attempts: 1}", "corsPolicy: {allowOrigins: [{exact: a}]}"):
+        for field in (
+            "timeout: 1s",
+            "retries: {attempts: 1, retryOn: 5xx}",
+            "corsPolicy: {allowOrigins: [{exact: a}]}",
+        ):
             (found,) = said(f"redirect: {{uri: /}}, {field}")
             self.assertIn(f"spec.http[0].{field.partition(':')[0]} has no effect on a redirect", found)
         (found,) = said("directResponse: {status: 200}, headers: {request: {set: {a: b}}}")

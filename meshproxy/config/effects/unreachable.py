@@ -70,6 +70,7 @@ def _joined(compiled: Compiled) -> list[list[VirtualHost]]:
 
 def _warn_within(service: VirtualService, budget: Budget, said: set[Location], findings: Findings) -> None:
     coverage: Coverage[Location] = Coverage(budget)
+    gateways = frozenset(reference.name for reference in service.gateways)
     for route in service.http:
         if not route.matches:
             earlier = _placed(coverage, route, RouteMatch(), route.location, ANYWHERE)
@@ -78,7 +79,7 @@ def _warn_within(service: VirtualService, budget: Budget, said: set[Location], f
             continue
         covered: list[tuple[Match, Location]] = []
         for match in route.matches:
-            earlier = _placed(coverage, route, match.compiled(), match.location, _scope(match))
+            earlier = _placed(coverage, route, match.compiled(), match.location, _scope(match, gateways))
             if earlier is not None:
                 covered.append((match, earlier))
         if len(covered) == len(route.matches):
@@ -107,11 +108,12 @@ def _warn_of_route(route: HttpRoute, earlier: list[Location], said: set[Location
     findings.warning(route.location, message, f"see {places}", _WHOLE_ROUTE)
 
 
-def _scope(match: Match) -> Scope:
+def _scope(match: Match, gateways: frozenset[str]) -> Scope:
+    """What a block asks of the gateway; ``gateways`` are those that its virtual service is for anyway."""
     if match.everywhere:
         return ANYWHERE
-    labels = frozenset(match.source_labels.items())
-    return Scope(match.port, match.gateways, labels, match.source_namespace)
+    asked = match.gateways if match.gateways is None or not gateways <= match.gateways else None
+    return Scope(match.port, asked, frozenset(match.source_labels.items()), match.source_namespace)
 
 
 def _places(service: VirtualService) -> list[Location]:
