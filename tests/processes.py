@@ -19,6 +19,7 @@ from threading import Event, Thread
 from twisted.trial.unittest import SynchronousTestCase
 
 TWISTD = (sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()")
+TOKEN = "a-token-for-tests"
 PATIENCE = 30.0
 """Seconds after which something that should happen at once has failed; long, for machines that are busy."""
 
@@ -232,15 +233,26 @@ class ProcessTestCase(SynchronousTestCase):
         return self.start(*TWISTD, "-n", "--pidfile=", "meshproxy", *options, cwd=cwd)
 
     def gateway(self, config: str | Path, *options: str) -> tuple[Process, int, int]:
-        """A gateway that serves, in one process unless options say otherwise; its process, port and admin port."""
+        """A gateway that serves, in one process unless options say otherwise; its process, port and admin port.
+
+        Who has ``TOKEN`` may change something by its admin server.
+        """
+        token = self.folder() / "token"
+        token.touch(0o600)
+        token.write_text(TOKEN)
         process = self.twistd(
             *("-c", str(config), "--map-port", "80=0", "--listen-address", "127.0.0.1"),
-            *("--admin", "tcp:0:interface=127.0.0.1", "--workers", "1", *options),
+            *("--admin", "tcp:0:interface=127.0.0.1", "--workers", "1"),
+            *("--admin-token-file", str(token), *options),
         )
         process.wait_for(r"Configuration 1 is served")
         port = int(process.wait_for(r"Listening on 127\.0\.0\.1:(\d+)")[1])
         admin = int(process.wait_for(r"Admin server on http://127\.0\.0\.1:(\d+)/")[1])
         return process, port, admin
+
+    def asked_to_reload(self, admin: int) -> http.client.HTTPResponse:
+        """What an admin server answers to who wants a reload."""
+        return get(admin, "/reload", "POST", Authorization=f"Bearer {TOKEN}")
 
     def metric(self, admin: int, name: str) -> float:
         match = re.search(rf"^{re.escape(name)} (\S+)$", get(admin, "/metrics").text, re.M)  # type: ignore[attr-defined]

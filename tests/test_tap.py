@@ -11,7 +11,8 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy import __version__
-from meshproxy.tap import EX_CONFIG, EX_USAGE, Options, makeService
+from meshproxy.options import EX_USAGE, Options
+from meshproxy.tap import EX_CONFIG, makeService
 from meshproxy.workers.cores import usable_cores
 
 

@@ -3,7 +3,7 @@
 Rules: pages answer GET and HEAD, what changes something answers POST; everything else is 405. Nothing tells the version
 but the pages for metrics and the status. On a loopback address a request must name a loopback host: a page of another
 site that a browser shows on this machine could otherwise reach the server under a name of its own (DNS rebinding). A
-POST that such a page sends straight to the address is told by its ``Origin``.
+POST that such a page sends straight to the address is told by its ``Origin``, and over TCP it needs a token.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from meshproxy.admin import drain, explained, status
 from meshproxy.admin.clusterstatus import merged
 from meshproxy.admin.collector import exposition, registry_for
 from meshproxy.admin.served import NotServing, Served
+from meshproxy.admin.token import TokenFile
 from meshproxy.admin.turns import Turns
 from meshproxy.reload import Outcome, Result
 
 _STATUS = {Result.INSTALLED: 200, Result.UNCHANGED: 200, Result.FAILED: 422, Result.STOPPED: 503}
+_NO_TOKEN = (
+    "over TCP, changes need a token: start the gateway with --admin-token-file PATH, or with --admin unix:PATH; "
+    "SIGHUP reloads without"
+)
 _PLAIN = b"text/plain; charset=utf-8"
 
 _log = Logger()
@@ -67,7 +72,9 @@ class _Page(Resource):
     def render(self, request: Request) -> Any:
         request.setHeader(b"server", b"meshproxy")
         request.setHeader(b"cache-control", b"no-store")
-        refusal = self._refusal(request)
+        site = request.site
+        assert isinstance(site, AdminSite)
+        refusal = site.refusal(request)
         if refusal:
             return _plain(request, 403, refusal + "\n")
         if request.postpath:
@@ -75,6 +82,9 @@ class _Page(Resource):
         if request.method not in self.methods:
             request.setHeader(b"allow", b", ".join(self.methods))
             return _plain(request, 405, "method not allowed\n")
+        status, refusal = site.refusal_of_change(request) if request.method == b"POST" else (0, "")
+        if refusal:
+            return _plain(request, status, refusal + "\n")
         gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
 
@@ -95,10 +105,6 @@ class _Page(Resource):
         if not gone:
             request.setResponseCode(500)
             request.finish()
-
-    def _refusal(self, request: Request) -> str:
-        site = request.site
-        return site.refusal(request) if isinstance(site, AdminSite) else ""
 
     def answer(self, request: Request) -> Any:
         """The body, or a Deferred of it."""
@@ -261,14 +267,19 @@ class _Root(_Page):
 
 
 class AdminSite(Site):
-    """The pages of a service. ``loopback`` says whether the address they are served on is one."""
+    """The pages of a service.
+
+    ``loopback`` says whether the address they are served on is one, ``needs_token`` whether changes need the token of
+    ``token_file``; where that is None, nobody has one.
+    """
 
     displayTracebacks = False
     noisy = False
 
-    def __init__(self, service: Served, reactor: Any) -> None:
+    def __init__(self, service: Served, reactor: Any, token_file: TokenFile | None = None) -> None:
         super().__init__(_Root(service, reactor), reactor=reactor, timeout=60)  # type: ignore[no-untyped-call]
-        self.loopback = True
+        self.loopback = self.needs_token = True
+        self._token_file = token_file
 
     def log(self, request: object) -> None:
         """Probes and scrapes are not logged."""
@@ -282,3 +293,19 @@ class AdminSite(Site):
         if request.method == b"POST" and origin is not None and origin.partition(b"://")[2] != (host or b""):
             return "requests from pages of other sites are refused"
         return ""
+
+    def refusal_of_change(self, request: Request) -> tuple[int, str]:
+        """The status and reason with which a request may not change anything; no reason for one that may."""
+        if not self.needs_token:
+            return 0, ""
+        if self._token_file is None:
+            return 403, _NO_TOKEN
+        try:
+            admitted = self._token_file.admits(request.getHeader(b"authorization") or b"")
+        except ValueError as error:
+            _log.error("An admin request is refused: {error}", error=error)
+            return 403, "the token file of the gateway is no good at present; its log says why"
+        if admitted:
+            return 0, ""
+        request.setHeader(b"www-authenticate", b'Bearer realm="meshproxy"')
+        return 401, "'Authorization: Bearer TOKEN' is needed, with the token of the gateway's --admin-token-file"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from meshproxy.admin.token import TokenFile
+
 EX_UNAVAILABLE = 69
 """Nobody answers."""
 DEFAULT_ADDRESS = "127.0.0.1:15000"
+_TOKEN_VARIABLE = "MESHPROXY_ADMIN_TOKEN_FILE"
 _UNIX = "unix:"
 _SECONDS = 10.0
 _LONGEST = 500
@@ -59,38 +63,54 @@ def add_admin_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class AdminServer:
-    """The admin server at an address as ``--admin`` has it; raises ``ValueError`` for what is none."""
+def add_token_argument(parser: argparse.ArgumentParser) -> None:
+    """The option that says where the token for changes is."""
+    parser.add_argument(
+        "--token-file",
+        default=os.environ.get(_TOKEN_VARIABLE, ""),
+        metavar="PATH",
+        help=f"the gateway's --admin-token-file, which it asks for over TCP [default: ${_TOKEN_VARIABLE}]",
+    )
 
-    def __init__(self, address: str) -> None:
+
+class AdminServer:
+    """The admin server at an address as ``--admin`` has it, and the file with the token for changes, if there is one.
+
+    Raises ``ValueError`` for what is no address, and for a file that has no token.
+    """
+
+    def __init__(self, address: str, token_file: str = "") -> None:
         self._address = address
-        self._connection().close()
+        self._connection(_SECONDS).close()
+        needed = token_file and not address.startswith(_UNIX)
+        self._token = TokenFile(token_file).read().decode("ascii") if needed else ""
 
     def get(self, page: str, query: Mapping[str, str | Sequence[str]] | None = None) -> Answer:
         """Read a page; raises ``Unavailable``."""
         path = f"{page}?{urlencode(query, doseq=True)}" if query else page
         if len(path) > _LONGEST_PATH:
             raise Unavailable(f"the question has {len(path)} bytes, and the admin server takes {_LONGEST_PATH}")
-        return self._ask("GET", path, None, {})
+        return self._ask("GET", path, None, {}, _SECONDS)
 
-    def post(self, page: str, form: Mapping[str, str]) -> Answer:
-        """Ask for a change; raises ``Unavailable``."""
-        return self._ask("POST", page, urlencode(form), _FORM)
+    def post(self, page: str, form: Mapping[str, str], seconds: float = _SECONDS) -> Answer:
+        """Ask for a change, and wait so long for the answer; raises ``Unavailable``."""
+        headers = {**_FORM, "authorization": f"Bearer {self._token}"} if self._token else _FORM
+        return self._ask("POST", page, urlencode(form), headers, seconds)
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
         host = self._address.removeprefix("http://").rstrip("/")
         try:
             if self._address.startswith(_UNIX):
-                return _UnixConnection(self._address.removeprefix(_UNIX))
+                return _UnixConnection(self._address.removeprefix(_UNIX), seconds)
             if "/" in host or not host:
                 raise http.client.InvalidURL
-            return http.client.HTTPConnection(host, timeout=_SECONDS)
+            return http.client.HTTPConnection(host, timeout=seconds)
         except http.client.InvalidURL:
             hint = "not an address as in 127.0.0.1:15000 or unix:/run/meshproxy.sock"
             raise ValueError(f"--admin {self._address}: {hint}") from None
 
-    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
-        connection = self._connection()
+    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str], seconds: float) -> Answer:
+        connection = self._connection(seconds)
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
@@ -103,8 +123,8 @@ class AdminServer:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         if not path:
             raise http.client.InvalidURL
         self._path = path

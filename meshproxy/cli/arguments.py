@@ -13,6 +13,7 @@ from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
 
 EX_USAGE = 64
+EX_CONFIG = 78
 _STANDARD_INPUT = "-"
 _SHOWN_AS = "<stdin>"
 _T = TypeVar("_T")

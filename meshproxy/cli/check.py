@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
-from meshproxy.cli.arguments import add_identity_arguments, load, wants_color
+from meshproxy.cli.arguments import EX_CONFIG, add_identity_arguments, load, wants_color
 from meshproxy.cli.formats import Checked, as_github, as_json
 from meshproxy.config.diagnostics import render
 from meshproxy.errors import ConfigError, Diagnostic, Severity
@@ -18,7 +18,6 @@ from meshproxy.registry import Registry
 from meshproxy.routing import RouteTable
 
 EX_FINDINGS = 1
-EX_CONFIG = 78
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import BinaryIO, TextIO
 
-from meshproxy.cli.admin import EX_UNAVAILABLE, AdminServer, Unavailable, add_admin_argument
+from meshproxy.cli.admin import EX_UNAVAILABLE, AdminServer, Unavailable, add_admin_argument, add_token_argument
 from meshproxy.cli.arguments import EX_USAGE
 
 EX_REFUSED = 1
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="duration", metavar="D", help="how long sessions stay, such as 10m")
     parser.add_argument("--until", metavar="TIME", help="the same as a time, such as 2030-05-01T12:00:00Z")
     add_admin_argument(parser)
+    add_token_argument(parser)
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: 
         stderr.write(f"meshproxy drain: {arguments.action} takes {'an' if wants_endpoint else 'no'} endpoint\n")
         return EX_USAGE
     try:
-        server = AdminServer(arguments.admin)
+        server = AdminServer(arguments.admin, arguments.token_file if wants_endpoint else "")
     except ValueError as error:
         stderr.write(f"meshproxy drain: {error}\n")
         return EX_USAGE

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from meshproxy import __version__
-from meshproxy.cli import check, diff, distribution, drain, explain, plugins, status
-from meshproxy.cli.arguments import EX_USAGE, wants_color
+from meshproxy.cli import check, diff, distribution, drain, explain, plugins, reload, status
+from meshproxy.cli.arguments import EX_CONFIG, EX_USAGE, wants_color
 from meshproxy.config.diagnostics import render
 from meshproxy.errors import ConfigError
 
@@ -28,6 +28,7 @@ _COMMANDS = {
     drain: "let an endpoint of a running gateway take no new sessions",
     distribution: "tell how evenly sessions are spread over endpoints",
     status: "tell what a running gateway serves, and in which state",
+    reload: "have a running gateway read its configuration anew, and tell how that ended",
     plugins: "list the strategies that are installed, and what is wrong with those that cannot be used",
 }
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except ConfigError as error:
         sys.stderr.write(render(error.diagnostics, wants_color(sys.stderr)))
-        return check.EX_CONFIG
+        return EX_CONFIG
     except BrokenPipeError:
         # Whoever reads has seen enough. Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

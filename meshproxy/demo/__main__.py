@@ -22,7 +22,7 @@ from types import FrameType
 
 from meshproxy.demo import scenario
 from meshproxy.net.addresses import probe, reason, shown
-from meshproxy.tap import DEFAULT_ADMIN
+from meshproxy.options import DEFAULT_ADMIN
 
 _PR_SET_PDEATHSIG = 1
 _END_SECONDS = 5.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy import __version__
 from meshproxy.admin.pages import AdminSite, is_loopback_name
+from meshproxy.admin.token import TokenFile
 from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError, Location
 from meshproxy.http.counters import Counters
@@ -20,6 +22,8 @@ from meshproxy.net.sockets import Sockets
 from meshproxy.service import MeshService, Settings
 from meshproxy.upstream.outliers import Reason
 from tests.serving import FakeReactor, snapshot
+
+TOKEN = "abcdefghijklmnop-._~+/0="
 
 
 class PagesTestCase(SynchronousTestCase):
@@ -40,7 +44,10 @@ class PagesTestCase(SynchronousTestCase):
         )
         self.service.startService()
         self.addCleanup(lambda: self.service.running and self.service.stopService())
-        self.site = AdminSite(self.service, self.reactor)
+        self.token = Path(self.mktemp())
+        self.token.write_text(f"{TOKEN}\n")
+        self.token.chmod(0o600)
+        self.site = AdminSite(self.service, self.reactor, TokenFile(str(self.token)))
 
     def load(self, sources: Sources, previous: Snapshot | None) -> Snapshot:
         if isinstance(self.next, ConfigError):
@@ -48,12 +55,12 @@ class PagesTestCase(SynchronousTestCase):
         return self.next
 
     def ask(self, method: str, path: str, host: str = "localhost:15000", **headers: str) -> StringTransport:
-        """A connection that has sent a request; the answer is in ``value()``."""
+        """A connection that has sent a request, by default with the token; the answer is in ``value()``."""
         protocol = self.site.buildProtocol(None)  # type: ignore[arg-type]
         transport = StringTransport()
         protocol.makeConnection(transport)
         lines = [f"{method} {path} HTTP/1.1", f"host: {host}", "connection: close"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in {"authorization": f"Bearer {TOKEN}", **headers}.items()]
         protocol.dataReceived("\r\n".join([*lines, "content-length: 0", "", ""]).encode())
         self.addCleanup(protocol.connectionLost, Failure(ConnectionDone()))
         return transport
@@ -126,6 +133,38 @@ class RequestTests(PagesTestCase):
         self.assertEqual(self.answer("POST", "/reload", origin="http://evil.example")[0], 403)
         self.assertEqual(self.service.reload.generation, 1)
         self.assertEqual(self.answer("POST", "/reload", origin="http://localhost:15000")[0], 200)
+
+    def test_token(self) -> None:
+        """Changes need the token, which is read each time; what only tells needs none."""
+        self.next = snapshot(81)
+        for given in ("", TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer", "Bearer \xff"):
+            for path in ("/reload", "/drain?address=10.0.0.1"):
+                self.assertEqual(self.answer("POST", path, authorization=given)[0], 401, given)
+        head = self.ask("POST", "/reload", authorization="").value().decode()
+        self.assertIn('Bearer realm="meshproxy"', head)
+        self.assertNotIn(TOKEN, head)
+        for path in ("/drain", "/ready", "/metrics", "/status", "/"):
+            self.assertEqual(self.answer("GET", path, authorization="")[0], 200)
+        self.assertEqual(self.service.reload.generation, 1)
+        self.token.write_text("another-token-of-now")
+        self.assertEqual(self.answer("POST", "/reload")[0], 401)
+        self.assertEqual(self.answer("POST", "/reload", authorization="bearer  another-token-of-now")[0], 200)
+
+    def test_token_that_is_no_good(self) -> None:
+        """A token file that others can read by now admits nobody; the log says why, and the answer does not."""
+        self.token.chmod(0o644)
+        status, body = self.answer("POST", "/reload")
+        self.assertEqual(status, 403)
+        self.assertNotIn(str(self.token), body)
+
+    def test_no_token(self) -> None:
+        """Where there is none, nothing changes over TCP, and the answer says what to do; a UNIX socket needs none."""
+        self.site = AdminSite(self.service, self.reactor)
+        status, body = self.answer("POST", "/reload")
+        self.assertEqual(status, 403)
+        self.assertIn("--admin-token-file PATH", body)
+        self.site.needs_token = False
+        self.assertEqual(self.answer("POST", "/reload", authorization="")[0], 200)
 
     def test_tells_no_version(self) -> None:
         """Neither Twisted's name nor a version is in a response's head."""

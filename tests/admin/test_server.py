@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -10,6 +12,7 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.admin.server import AdminServer
+from meshproxy.admin.token import TokenFile
 from meshproxy.errors import ConfigError
 from meshproxy.service import MeshService, Settings
 from tests.serving import FakeReactor, snapshot
@@ -39,26 +42,35 @@ class Endpoint:
 
 
 class AdminServerTests(SynchronousTestCase):
-    def server(self, answer: Deferred[Any] | None = None, endpoint: str = "tcp:0") -> AdminServer:
+    def server(
+        self, answer: Deferred[Any] | None = None, endpoint: str = "tcp:0", token_file: TokenFile | None = None
+    ) -> AdminServer:
         reactor = FakeReactor()
         service = MeshService(reactor, snapshot(80), Settings(), [], lambda: None, lambda *a: snapshot(), lambda: None)
-        server = AdminServer(service, endpoint, reactor)
+        server = AdminServer(service, endpoint, reactor, token_file)
         if answer is not None:
             server._endpoint = Endpoint(answer)
         return server
 
     def warnings_at(self, address: object) -> list[str]:
+        self.last = self.server(succeed(Port(address)))
+        return self.logged(self.last.startService)
+
+    def logged(self, call: Callable[[], object]) -> list[str]:
+        """The warnings that come of a call."""
         events: list[dict[str, Any]] = []
         globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        self.last = self.server(succeed(Port(address)))
-        self.last.startService()
+        try:
+            call()
+        finally:
+            globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
         return [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
 
     def test_loopback(self) -> None:
-        """On loopback the Host header is checked, and there is nothing to warn about."""
+        """On loopback the Host header is checked, changes need a token, and there is nothing to warn about."""
         self.assertEqual(self.warnings_at(IPv4Address("TCP", "127.0.0.1", 15000)), [])
         self.assertTrue(self.last.site.loopback)
+        self.assertTrue(self.last.site.needs_token)
 
     def test_other_address(self) -> None:
         """Where others can reach it, that is a warning with the address."""
@@ -67,8 +79,29 @@ class AdminServerTests(SynchronousTestCase):
         self.assertFalse(self.last.site.loopback)
 
     def test_unix_socket(self) -> None:
-        """A Unix socket has no names to check and nobody to warn."""
+        """A UNIX socket has no names to check, asks for no token, and is its owner's unless somebody says otherwise."""
         self.assertEqual(self.warnings_at(UNIXAddress(b"/run/admin")), [])
+        self.assertFalse(self.last.site.loopback)
+        self.assertFalse(self.last.site.needs_token)
+        for endpoint, mode in (("unix:/run/admin", 0o600), ("unix:/run/admin:mode=660", 0o660)):
+            self.assertEqual(self.server(endpoint=endpoint)._endpoint._mode, mode)
+
+    def test_token(self) -> None:
+        """A token file that is no good fails the start, without telling what is in it."""
+        path = Path(self.mktemp())
+        path.write_text("a-secret-that-is-readable")
+        path.chmod(0o644)
+        with self.assertRaises(ConfigError) as caught:
+            self.server(token_file=TokenFile(str(path))).check()
+        self.assertIn(f"--admin-token-file: the token file {path} is not safe", str(caught.exception))
+        path.chmod(0o640)
+        self.assertEqual(
+            self.logged(self.server(token_file=TokenFile(str(path))).check),
+            [f"The group of the token file {path} may read it"],
+        )
+        unix = self.server(succeed(Port(UNIXAddress(b"/run/admin"))), token_file=TokenFile(str(path)))
+        (warning,) = self.logged(unix.startService)
+        self.assertIn("--admin-token-file has no effect", warning)
 
     def test_stop(self) -> None:
         """The port closes when the service stops."""

@@ -37,16 +37,21 @@ class AdminTestCase(CommandTestCase):
     """For commands that ask a gateway."""
 
     def serve(self, body: str, status: int = 200) -> str:
-        """The address of a server that gives this answer; ``asked`` has the paths."""
+        """The address of a server that gives this answer; ``asked`` has the paths, ``tokens`` what came with them."""
         self.asked: list[str] = []
-        asked = self.asked
+        self.tokens: list[str | None] = []
+        asked, tokens = self.asked, self.tokens
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length") or 0))
                 asked.append(self.path)
+                tokens.append(self.headers.get("authorization"))
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(body.encode())
+
+            do_POST = do_GET
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.config import load
 from meshproxy.model import ProxyIdentity
-from meshproxy.tap import Options
+from meshproxy.options import Options
 from tests.config.loading import bundled, sources
 from tests.packaging.checkout import ROOT
 

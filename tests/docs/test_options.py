@@ -8,7 +8,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.cli import main
-from meshproxy.tap import Options
+from meshproxy.options import Options
 from tests.packaging.checkout import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "command-line.md"

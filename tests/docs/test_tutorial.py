@@ -65,7 +65,7 @@ class TutorialTests(SynchronousTestCase):
                 (self.served / step.path).write_text(ENDPOINT.sub(self.port, step.text))
             elif step.line.endswith("&") or step.line.endswith("& done"):
                 self.begin(step.line)
-            elif step.line.startswith("meshproxy "):
+            elif step.line.startswith("meshproxy ") and not step.line.startswith("meshproxy reload"):
                 self.compare(step, printed_by(self, self.written, step.line))
             else:
                 if step.line.startswith(CHANGES_FILES):
@@ -77,7 +77,7 @@ class TutorialTests(SynchronousTestCase):
 
     def here(self, line: str) -> str:
         """A command, with the ports of this machine."""
-        return PORT.sub(self.port, line)
+        return PORT.sub(self.port, line.replace("meshproxy reload", f"meshproxy reload --admin 127.0.0.1:{PORTS[1]}"))
 
     def compare(self, step: Command, printed: str) -> None:
         message = f"$ {step.line}\n{printed}instead of\n{step.output}"
@@ -105,7 +105,7 @@ class TutorialTests(SynchronousTestCase):
                 self.begin(line.removeprefix("for n in 1 2 3; do ").removesuffix(" done").replace("$n", n))
             return
         command = self.here(line.removesuffix("&").rstrip())
-        if line.startswith("twistd ") and "--admin" not in line:
+        if line.startswith("twistd ") and "--admin " not in line:
             command = command.replace(" -c ", f" --admin tcp:{self.ports['15000']}:interface=127.0.0.1 -c ", 1)
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"],

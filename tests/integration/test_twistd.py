@@ -88,7 +88,7 @@ class ServingTests(ProcessTestCase):
         process.wait_for(rf"{self.config}:13:3: ")
         self.assertEqual(get(port, Host="test.com").status, 200)
         self.assertEqual(self.metric(admin, "meshproxy_config_last_reload_successful"), 0)
-        answer: Any = get(admin, "/reload", "POST")
+        answer: Any = self.asked_to_reload(admin)
         self.assertEqual(answer.status, 422)
         self.assertIn("mesh.yaml:13:3", answer.text)
         self.config.write_text(good.replace("test.com", "other.com"))

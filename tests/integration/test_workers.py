@@ -194,7 +194,7 @@ class ReloadTests(WorkersTestCase):
         _, port, admin = self.supervised()
         for generation in range(2, 6):
             self.config.write_text(mesh(self.upstream, host=f"n{generation}.com"))
-            answer: Any = get(admin, "/reload", "POST")
+            answer: Any = self.asked_to_reload(admin)
             self.assertEqual(answer.status, 200, answer.text)
             statuses = {get(port, Host=f"n{generation}.com").status for _ in range(20)}
             self.assertEqual(statuses, {200})
@@ -205,7 +205,7 @@ class ReloadTests(WorkersTestCase):
         process, port, admin = self.supervised()
         load = self.load(port)
         self.config.write_text(mesh(self.upstream, host="other.com").replace("gateways:", "gateway:"))
-        self.assertEqual(get(admin, "/reload", "POST").status, 422)
+        self.assertEqual(self.asked_to_reload(admin).status, 422)
         load.more(100)
         self.assertEqual(load.failed, [])
         self.config.write_text(mesh(self.upstream, host="test.com, other.com"))
@@ -218,7 +218,7 @@ class ReloadTests(WorkersTestCase):
         """A worker that starts after the files were changed for the worse serves what the others serve."""
         process, port, admin = self.supervised()
         self.config.write_text("not: [YAML")
-        self.assertEqual(get(admin, "/reload", "POST").status, 422)
+        self.assertEqual(self.asked_to_reload(admin).status, 422)
         for worker in children(process.popen.pid):
             os.kill(worker, signal.SIGKILL)
         self.assertEqual({get(port, Host="test.com").status for _ in range(20)}, {200})

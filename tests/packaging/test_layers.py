@@ -46,7 +46,7 @@ LAYERS = (
     ("reaping", "reload", "signals", "systemd", "explain"),
     ("admin",),
     ("handover", "serving", "service", "workers"),
-    ("cli", "tap", "demo"),
+    ("cli", "options", "tap", "demo"),
     ("testing",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
