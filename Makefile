@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 SUITES ?=
 OPTIONS ?=
 
-.PHONY: help test lint format unit docs demo conformance faults routing bench fuzz soak clean
+.PHONY: help test lint format unit docs demo conformance faults routing bench fuzz soak chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ fuzz: $(INSTALLED) ## Damage messages at random for SECONDS (60), and compare wh
 
 soak: $(INSTALLED) ## Kill, hang and revive endpoints under load for SECONDS (60); nothing may be lost
 	$(BIN)/python -m tests.soak $(or $(SECONDS),60) $(SEED)
+
+chaos: $(INSTALLED) ## Kill, drain and reload workers and break endpoints under load for SECONDS (60)
+	$(BIN)/python -m tests.chaos $(or $(SECONDS),60) $(SEED)
 
 clean: ## Remove .venv and everything that was built
 	rm -rf $(VENV) build dist docs/build *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis .coverage*

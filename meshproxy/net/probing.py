@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseNeverReceived
+from twisted.web.client import Agent, ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -32,6 +32,19 @@ class _Always:
 
     def endpointForURI(self, uri: object) -> IStreamClientEndpoint:
         return self._place
+
+
+@implementer(IStreamClientEndpoint)
+class _Quiet:
+    """A place at which Twisted does not log each connection."""
+
+    def __init__(self, place: IStreamClientEndpoint) -> None:
+        self._place = place
+
+    def connect(self, factory: Any) -> Deferred[IProtocol]:
+        factory.noisy = False
+        connecting: Deferred[IProtocol] = self._place.connect(factory)
+        return connecting
 
 
 class _Hello(Protocol):
@@ -80,9 +93,9 @@ class Prober:
         address, port = endpoint.address, check.port or endpoint.port
         if address.startswith(UNIX_MARKS):
             path = "\0" + address[1:] if address.startswith("@") else address
-            return UNIXClientEndpoint(self._reactor, path, check.timeout)
+            return _Quiet(UNIXClientEndpoint(self._reactor, path, check.timeout))
         kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-        return kind(self._reactor, address, port, check.timeout)
+        return _Quiet(kind(self._reactor, address, port, check.timeout))
 
     def _connect(self, place: IStreamClientEndpoint) -> Deferred[None]:
         connecting: Deferred[IProtocol] = place.connect(Factory.forProtocol(_Hello))
@@ -115,6 +128,8 @@ def _told(failure: Failure) -> None:
         raise error
     if isinstance(error, ResponseNeverReceived):
         raise ProbeFailed("no response") from error
+    if isinstance(error, ResponseFailed):
+        raise ProbeFailed("not a valid response") from error
     code = error.osError if isinstance(error, ConnectError) else None
     text = strerror(code).lower() if isinstance(code, int) else str(error) or type(error).__name__
     raise ProbeFailed(text) from error

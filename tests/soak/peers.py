@@ -23,6 +23,10 @@ class State(Enum):
     """It refuses connections; those that it had are reset."""
     HANGING = "hanging"
     """It accepts whatever comes and says nothing."""
+    GARBAGE = "garbage"
+    """It answers something that is not HTTP."""
+    CUTTING = "cutting"
+    """It closes the connection in the middle of each answer."""
 
 
 class Serving(Protocol):
@@ -69,13 +73,17 @@ class SoakEndpoint:
     """An endpoint on loopback. ``name`` is its ``ip:port``."""
 
     def __init__(self, reactor: Any) -> None:
-        self.connections: set[_OfEndpoint] = set()
+        self.connections: set[Any] = set()
         self.state = State.DOWN
         self._reactor = reactor
         self._port: Any = None
         self._number = 0
         self.become(State.UP)
         self.name = f"127.0.0.1:{self._number}"
+
+    def build(self) -> Protocol:
+        """What serves a connection; it keeps ``connections``."""
+        return _OfEndpoint(self)
 
     def become(self, state: State) -> None:
         """Do that from now on. What a hanging endpoint was asked is never answered."""
@@ -91,7 +99,7 @@ class SoakEndpoint:
             if port is not None:
                 port.stopListening()
         elif self._port is None:
-            factory = Factory.forProtocol(lambda: _OfEndpoint(self))
+            factory = Factory.forProtocol(self.build)
             factory.noisy = False
             self._port = self._reactor.listenTCP(self._number, factory, backlog=512, interface="127.0.0.1")
             self._number = self._port.getHost().port
