@@ -51,6 +51,7 @@ async def disturb_workers(reactor: Any, gateway: Gateway, port: int, rng: Random
             await deferLater(reactor, 0.001)
         if how == "killed":
             told.killed |= clients_of(worker, port)
+            told.kills.append(reactor.seconds())
             _signal(worker, signal.SIGKILL)
         else:
             await deferLater(reactor, _PAUSED_SECONDS)

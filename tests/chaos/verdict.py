@@ -27,16 +27,19 @@ _LATE_SECONDS = 8.0
 """How long after an endpoint's failure health checks may take effect."""
 _DRAIN_SECONDS = 10.0
 """How long after the order to drain connections may be closed for it."""
+_LOG_SECONDS = 5.0
+"""How long lines of the access log may wait in a worker, on a busy machine."""
 
 
 @define
 class Disturbances:
     """What was done to the gateway.
 
-    ``killed`` are the ports of clients whose workers were killed, ``drains`` from when to when workers may have begun
-    to drain, ``acts`` has all that was done and when it began.
+    ``kills`` are the times at which workers were killed, ``killed`` the ports of their clients, ``drains`` from when to
+    when workers may have begun to drain. ``acts`` has all that was done and when it began.
     """
 
+    kills: list[float] = field(factory=list)
     killed: set[int] = field(factory=set)
     drains: list[tuple[float, float]] = field(factory=list)
     acts: list[tuple[float, str]] = field(factory=list)
@@ -130,11 +133,10 @@ def _cause(
     if not any(it.was_in_trouble(since, ending.ended) for it in endpoints):
         return ""
     flags = logged.get(ending.identity, "")
-    if ending.why == "broken connection" and ending.got:
-        return f"cut by its endpoint, {flags}" if flags else ""
-    if ending.status in (502, 503, 504):
-        if flags:
-            return f"{ending.status} for failing endpoints, {flags}"
-        if ending.port in disturbances.killed:
-            return f"{ending.status} for failing endpoints, and the worker was killed before it wrote its log"
+    if not flags and any(0 <= at - ending.ended <= _LOG_SECONDS for at in disturbances.kills):
+        flags = "a worker was killed before it wrote its log"
+    if flags and ending.why == "broken connection" and ending.got:
+        return f"cut by its endpoint, {flags}"
+    if flags and ending.status in (502, 503, 504):
+        return f"{ending.status} for failing endpoints, {flags}"
     return ""
