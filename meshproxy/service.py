@@ -16,8 +16,8 @@ from prometheus_client.core import Metric
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
-from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.metrics import checks
+from meshproxy.admin.recent import Value
 from meshproxy.admin.served import Processes
 from meshproxy.explain import Asked, Explanation
 from meshproxy.handover import Handover

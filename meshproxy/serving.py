@@ -19,8 +19,9 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
-from meshproxy.admin.clusterstatus import Value, cluster_values
+from meshproxy.admin.clusterstatus import cluster_values
 from meshproxy.admin.metrics import traffic
+from meshproxy.admin.recent import Value
 from meshproxy.admin.shares import KnownShares
 from meshproxy.admin.tables import Tables
 from meshproxy.admin.turns import Turns

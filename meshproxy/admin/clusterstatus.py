@@ -6,10 +6,11 @@ Values are what JSON has, so that a process can send its own to another one. ``d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from time import monotonic
 
 from attrs import asdict
 
+from meshproxy.admin.recent import Value, add_times, told_sessions, told_times
 from meshproxy.admin.shares import KnownShares
 from meshproxy.admin.turns import Turns
 from meshproxy.availability import Health
@@ -23,8 +24,6 @@ from meshproxy.upstream.poolstate import host_pool_state
 
 MOST_ENDPOINTS = 20_000
 """Endpoints beyond these, over all clusters, are only counted."""
-
-Value = dict[str, Any]
 
 _WORST_FIRST = [it.value for it in (Health.UNHEALTHY, Health.DRAINING, Health.DEGRADED, Health.HEALTHY)]
 _OVERFLOWS = ("connection", "pending", "request", "retry")
@@ -72,6 +71,7 @@ def _cluster(gateway: Gateway, state: ClusterState, loads: Loads) -> Value:
         **{name: getattr(breakers, name) for name in _SUMMED},
         "overflows": {name: getattr(breakers, f"{name}_overflows") for name in _OVERFLOWS},
         "priorities": [{"healthy_load": it[0], "degraded_load": it[1], "panic": it[2]} for it in each],
+        "_sessions": told_sessions(state.traffic.sessions.recent(monotonic())) if state.balancer.uses_hash else None,
         "endpoints_left_out": 0,
         "endpoints": [],
     }
@@ -105,6 +105,7 @@ def _endpoint(
         "connecting": pool.connecting,
         "idle": pool.idle,
         "pending": pool.pending,
+        "_times": told_times(host.times.recent(monotonic())),
     }
 
 
@@ -113,7 +114,7 @@ def merged(processes: Sequence[Iterable[Value]]) -> list[Value]:
 
     Numbers of what was counted or is under way are added. An endpoint is in the worst state that any process has it
     in, with that one's reason and times; ``states`` has the number of processes for each. Whatever comes from the
-    configuration is that of the first process.
+    configuration is that of the first process. ``recent.finish`` makes the rest of the values.
     """
     found: dict[str, Value] = {}
     for clusters in processes:
@@ -129,6 +130,8 @@ def _add_cluster(total: Value, cluster: Value) -> None:
         total[name] += cluster[name]
     for name, number in cluster["overflows"].items():
         total["overflows"][name] += number
+    if total["_sessions"] is not None:
+        total["_sessions"] += cluster["_sessions"] or ()
     endpoints = {endpoint["address"]: endpoint for endpoint in total["endpoints"]}
     for endpoint in cluster["endpoints"]:
         first = endpoints.get(endpoint["address"])
@@ -141,6 +144,7 @@ def _add_cluster(total: Value, cluster: Value) -> None:
 def _add_endpoint(total: Value, endpoint: Value) -> None:
     for name in _SUMMED_OF_ENDPOINTS:
         total[name] += endpoint[name]
+    add_times(total["_times"], endpoint["_times"])
     for state, number in endpoint["states"].items():
         total["states"][state] = total["states"].get(state, 0) + number
     if _WORST_FIRST.index(endpoint["state"]) < _WORST_FIRST.index(total["state"]):

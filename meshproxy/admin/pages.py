@@ -21,7 +21,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from meshproxy.admin import drain, explained, status
-from meshproxy.admin.clusterstatus import merged
 from meshproxy.admin.collector import exposition, registry_for
 from meshproxy.admin.served import NotServing, Served
 from meshproxy.admin.token import TokenFile
@@ -178,11 +177,10 @@ class _Status(_Page):
         return Deferred.fromCoroutine(self._body(part.decode("utf-8", "replace")))
 
     async def _body(self, part: str) -> bytes:
-        service = self._service
-        processes = await service.clusters(part)
+        turns = Turns(self._clock)
         uptime = self._clock.seconds() - self._began_at
-        told = status.document(service.reload, service.ready, len(processes), time.time(), uptime, merged(processes))
-        return (await status.encoded(told, Turns(self._clock))).encode()
+        told = await status.gathered(self._service, part, time.time(), uptime, turns)
+        return (await status.encoded(told, turns)).encode()
 
 
 class _Explain(_Page):

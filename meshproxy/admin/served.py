@@ -9,7 +9,7 @@ from attrs import frozen
 from prometheus_client.core import Metric
 from twisted.internet.defer import Deferred
 
-from meshproxy.admin.clusterstatus import Value
+from meshproxy.admin.recent import Value
 from meshproxy.explain import Asked, Explanation
 from meshproxy.model import ProxyIdentity
 from meshproxy.reload import Reload

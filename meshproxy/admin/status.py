@@ -7,37 +7,38 @@ The document is a promise to programs: keys may be added, none is renamed or rem
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from meshproxy import __version__
-from meshproxy.admin.clusterstatus import Value
+from meshproxy.admin import routelist
+from meshproxy.admin.clusterstatus import merged
+from meshproxy.admin.recent import Value, finish
+from meshproxy.admin.served import Served
 from meshproxy.admin.turns import Turns
 from meshproxy.config.findings import as_object, in_order
 from meshproxy.errors import Diagnostic
-from meshproxy.model import Snapshot
-from meshproxy.reload import Reload
-from meshproxy.routing import RouteTable
+from meshproxy.reload import Outcome, Reload
 
 VERSION = 1
 MOST_FINDINGS = 100
-MOST_HOSTS = 1_000
-"""Virtual hosts beyond these, of one listener, are only counted."""
 
 
-def document(
-    reload: Reload, ready: bool, processes: int, now: float, uptime: float, clusters: Sequence[Value]
-) -> Value:
-    """The whole document. ``now`` is Unix time, ``uptime`` seconds, ``clusters`` as ``clusterstatus`` has them."""
+async def gathered(service: Served, part: str, now: float, uptime: float, turns: Turns) -> Value:
+    """The whole document, clusters with ``part`` in their names in it. ``now``: Unix time, ``uptime``: seconds."""
+    processes = await service.clusters(part)
+    clusters = merged(processes)
+    await finish(clusters, turns)
+    reload = service.reload
     snapshot = reload.snapshot
     return {
         "version": VERSION,
         "meshproxy": __version__,
         "time": round(now, 3),
         "uptime": round(uptime, 3),
-        "ready": ready,
-        "processes": processes,
+        "ready": service.ready,
+        "processes": len(processes),
         "configuration": _configuration(reload),
-        "listeners": [] if snapshot is None else list(_listeners(snapshot)),
+        "listeners": [] if snapshot is None else await routelist.listeners(snapshot, turns),
         "clusters": clusters,
     }
 
@@ -57,29 +58,21 @@ def _configuration(reload: Reload) -> Value:
         else {
             "result": outcome.result.value,
             "at": reload.last_outcome_at,
-            "error": outcome.error or None,
+            "error": _error(outcome) or None,
             "findings": _findings(outcome.findings),
         },
     }
+
+
+def _error(outcome: Outcome) -> str:
+    """Without the source lines, too."""
+    return "\n".join(map(str, in_order(outcome.findings))) or outcome.error
 
 
 def _findings(diagnostics: Iterable[Diagnostic]) -> list[Value]:
     """Without the source lines, which may have what is secret."""
     found = [as_object(diagnostic) for diagnostic in in_order(diagnostics)[:MOST_FINDINGS]]
     return [{name: value for name, value in it.items() if name != "excerpt"} for it in found]
-
-
-def _listeners(snapshot: Snapshot) -> Iterator[Value]:
-    for listener in snapshot.listeners:
-        table = listener.routes
-        hosts = table.virtual_hosts if isinstance(table, RouteTable) else ()
-        yield {
-            "bind": listener.bind,
-            "port": listener.port,
-            "routes": sum(len(it.routes) for it in hosts),
-            "virtual_hosts": [{"host": it.host, "routes": len(it.routes)} for it in hosts[:MOST_HOSTS]],
-            "virtual_hosts_left_out": max(0, len(hosts) - MOST_HOSTS),
-        }
 
 
 async def encoded(document: Value, turns: Turns) -> str:
@@ -105,4 +98,4 @@ def _without(value: Value, name: str) -> str:
     return json.dumps({key: it for key, it in value.items() if key != name}).removesuffix("}")
 
 
-__all__ = ["MOST_FINDINGS", "MOST_HOSTS", "VERSION", "document", "encoded", "encoded_clusters"]
+__all__ = ["MOST_FINDINGS", "VERSION", "encoded", "encoded_clusters", "gathered"]

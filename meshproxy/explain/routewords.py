@@ -12,6 +12,7 @@ from meshproxy.explain.texts import text
 from meshproxy.routes import (
     ALWAYS,
     DirectResponse,
+    Fault,
     Forward,
     HeaderOperations,
     Redirect,
@@ -30,22 +31,39 @@ def action_words(route: Route) -> str:
     """What is done then: everything that a client or an endpoint could notice."""
     action = route.action
     parts = [] if not route.name else [f"as {route.name}"]
-    fault = route.fault
-    if fault is not None:
-        if fault.delay:
-            parts.append(f"delay {fault.delay:g} s for {_percent(fault.delay_share)}")
-        status = fault.abort_status or fault.abort_grpc_status
-        if status is not None:
-            parts.append(f"abort with {status} for {_percent(fault.abort_share)}")
-    if isinstance(action, Redirect):
-        parts.append(_redirect(action))
-    elif isinstance(action, DirectResponse):
-        body = f" with a body of {len(action.body)} bytes" if action.body else ""
-        parts.append(f"answer {action.status}{body}")
-    else:
-        parts += _forward(action)
+    parts += _fault(route.fault)
+    parts += _forward(action) if isinstance(action, Forward) else [_answer(action)]
     parts += _header_words("response", route.response_headers)
     return ", ".join(parts)
+
+
+def brief_words(route: Route) -> str:
+    """Where requests go then, and by which keys; without changes of headers, whose values may be secret."""
+    action = route.action
+    parts = list(_fault(route.fault))
+    if isinstance(action, Forward):
+        parts += [words for words, _ in _shares(action)]
+        parts += [f"keyed by {origin.name}" for origin in action.key_origins]
+        parts += [f"{_percent(mirror.share)} mirrored to {mirror.cluster}" for mirror in action.mirrors]
+    else:
+        parts.append(_answer(action))
+    return ", ".join(parts)
+
+
+def _fault(fault: Fault | None) -> Iterable[str]:
+    if fault is None:
+        return
+    if fault.delay:
+        yield f"delay {fault.delay:g} s for {_percent(fault.delay_share)}"
+    status = fault.abort_status or fault.abort_grpc_status
+    if status is not None:
+        yield f"abort with {status} for {_percent(fault.abort_share)}"
+
+
+def _answer(action: Redirect | DirectResponse) -> str:
+    if isinstance(action, Redirect):
+        return _redirect(action)
+    return f"answer {action.status}" + (f" with a body of {len(action.body)} bytes" if action.body else "")
 
 
 def key_words(action: Forward) -> list[str]:
@@ -76,10 +94,8 @@ def _redirect(action: Redirect) -> str:
 
 
 def _forward(action: Forward) -> Iterable[str]:
-    total = sum(destination.weight for destination in action.destinations)
-    for destination in action.destinations:
-        share = "" if len(action.destinations) == 1 else f"{100 * destination.weight / total:.4g}% "
-        yield f"{share}to {destination.cluster}"
+    for words, destination in _shares(action):
+        yield words
         yield from _destination(destination)
     yield from (f"keyed by {words}" for words in key_words(action))
     if action.timeout:
@@ -89,6 +105,13 @@ def _forward(action: Forward) -> Iterable[str]:
         yield f"{_percent(mirror.share)} mirrored to {mirror.cluster}"
     if action.cors is not None:
         yield f"CORS by {action.cors!r}"
+
+
+def _shares(action: Forward) -> Iterable[tuple[str, WeightedDestination]]:
+    total = sum(destination.weight for destination in action.destinations)
+    for destination in action.destinations:
+        share = "" if len(action.destinations) == 1 else f"{100 * destination.weight / total:.4g}% "
+        yield f"{share}to {destination.cluster}", destination
 
 
 def _destination(destination: WeightedDestination) -> Iterable[str]:

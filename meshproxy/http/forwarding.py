@@ -25,6 +25,7 @@ from meshproxy.http.localreply import content_fields
 from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause
 from meshproxy.http.sessions import SessionRequest, destination_of_session
 from meshproxy.model import Cluster
+from meshproxy.upstream.recent import LAST_SLOT
 
 if TYPE_CHECKING:
     from meshproxy.http.mirroring import Mirrored
@@ -139,7 +140,7 @@ class ForwardedRequest(SessionRequest):
         state, plan = self.cluster_state, self.plan
         balancer = state.balancer
         try:
-            key_hash = None
+            key_hash = sessions = None
             if balancer.uses_hash and plan.hash_policy:
                 key_hash, cookies = selection.evaluate(plan.hash_policy, self)
                 if cookies:
@@ -152,6 +153,8 @@ class ForwardedRequest(SessionRequest):
                 if key_hash is None and plan.keyless_status is not None:
                     self.reply(plan.keyless_status, b"", b"", b"no_hash_key")
                     return
+                if key_hash is not None:
+                    sessions = state.traffic.sessions
             if key_hash is None:
                 key_hash = self.gateway.getrandbits(64)
             if self._tried is None and state.plain:
@@ -168,7 +171,11 @@ class ForwardedRequest(SessionRequest):
             return
         self.endpoint = endpoint
         self.host = host
-        self.upstream_host = host.log_name
+        self.upstream_host = name = host.log_name
+        if sessions is not None:
+            if self.begun_at >= sessions.until:
+                sessions.turn(self.begun_at)
+            sessions.slots[key_hash & LAST_SLOT] = sessions.numbers[name]
         host.pool.carry(self)
 
     # The body

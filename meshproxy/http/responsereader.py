@@ -18,6 +18,7 @@ from meshproxy.http.knownheads import KnownResponse
 from meshproxy.http.names import Meaning
 from meshproxy.http.responsehead import SHAPES, edited_head, proxied_fields, without_length
 from meshproxy.http.statuses import connection_line, in_http10, status_line
+from meshproxy.upstream.recent import BUCKET_OF, SHIFT, UNITS, bucket_of
 
 if TYPE_CHECKING:
     from meshproxy.http.gateway import Gateway
@@ -77,7 +78,7 @@ class ResponseReader:
         """Pass a whole response on, whose head is known."""
         exchange.status = known.status
         exchange.response_begun = True
-        exchange.service_ms = service = _service_ms(exchange)
+        exchange.service_ms = service = self._service_ms(exchange)
         exchange.bytes_sent = known.length
         added = self._added(exchange, known.has_date)
         if self._ends_client(exchange):
@@ -108,6 +109,19 @@ class ResponseReader:
         if exchange.expects_continue and not exchange.request_complete and not self._interim:
             exchange.keep_alive = False
         return not exchange.keep_alive
+
+    def _service_ms(self, exchange: Carried) -> int:
+        """How long the endpoint has taken for the request, which is counted."""
+        now = _monotonic()
+        units = int((now - (exchange.request_done_at or exchange.begun_at)) * UNITS)
+        times = self._pool.host.times
+        if now >= times.until:
+            times.turn(now)
+        try:
+            times.counts[BUCKET_OF[units]] += 1
+        except IndexError:
+            times.counts[bucket_of(units)] += 1
+        return units >> SHIFT
 
     # llhttp's events
 
@@ -184,7 +198,7 @@ class ResponseReader:
             http10 = exchange.http10
             if http10:
                 first = in_http10(first)
-        exchange.service_ms = service = _service_ms(exchange)
+        exchange.service_ms = service = self._service_ms(exchange)
         added = [] if edited else self._added(exchange, self._has_date)
         if status == 204 and self._has_length:
             # RFC 9110, 8.6
@@ -250,8 +264,3 @@ class ResponseReader:
             self._complete = True
             if exchange.chunked_response:
                 self._out.append(b"0\r\n\r\n")
-
-
-def _service_ms(exchange: Carried) -> int:
-    """How long the endpoint has taken for the request."""
-    return int((_monotonic() - (exchange.request_done_at or exchange.begun_at)) * 1000)

@@ -32,14 +32,14 @@ from meshproxy.upstream.idle import IdleSweep
 from meshproxy.upstream.outliers import Monitor
 from meshproxy.upstream.pool import Pool
 from meshproxy.upstream.probes import HealthProbes
+from meshproxy.upstream.recent import ServiceTimes
 from meshproxy.upstream.traffic import Traffic
 
 _Pick = Callable[[int, int, Callable[[Endpoint], int]], Endpoint | None]
 
-_log = Logger()
-
-
 _MakePool = Callable[["HostState"], Pool]
+
+_log = Logger()
 
 
 class HostState:
@@ -48,7 +48,7 @@ class HostState:
     ``since`` is when it came to its cluster or last began to pass its health checks. ``failing`` says why it does not
     pass them, and is empty if it does or there are none; ``failing_since`` is when it began not to. ``monitor`` hears
     how tries end, None where nothing ejects endpoints. ``requests`` counts the tries that were put on a connection,
-    ``errors`` those that failed or were answered 5xx.
+    ``errors`` those that failed or were answered 5xx. ``times``: how long its answers took of late.
     """
 
     __slots__ = (
@@ -64,14 +64,15 @@ class HostState:
         "port",
         "requests",
         "since",
+        "times",
     )
 
     def __init__(self, endpoint: Endpoint, make_pool: _MakePool, since: float = 0.0) -> None:
         self.move(endpoint)
-        self.since = since
-        self.failing, self.failing_since = "", since
+        self.failing, self.since, self.failing_since = "", since, since
         self.monitor: Monitor | None = None
         self.active = self.requests = self.errors = 0
+        self.times = ServiceTimes()
         self.pool = make_pool(self)
 
     def move(self, endpoint: Endpoint) -> None:
@@ -114,8 +115,7 @@ class ClusterState:
 
     ``sessions`` knows the cookies that keep sessions at their hosts, None where there are none. ``plain``: the first
     host of a request is a matter of its hash and the balancer alone. ``drains`` are the endpoints that take no new
-    sessions, and until when (a Unix time) they keep those they have. ``traffic`` counts
-    its requests.
+    sessions, and until when (a Unix time) they keep those they have. ``traffic`` counts its requests.
     """
 
     __slots__ = (

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from meshproxy.upstream.recent import RecentSessions
+
 # Source: the buckets of Envoy's histograms, which are those of Istio's metrics.
 BOUNDS = (
     *(0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000),
@@ -41,13 +43,15 @@ class Traffic:
     """The requests of one cluster, or of none.
 
     ``without_key``: how many had none of the keys that the hash policy asks for. ``with_new_session``: how many had
-    none, and were given one in a cookie. ``folded``: how many were counted by the class of their status.
+    none, and were given one in a cookie. ``folded``: how many were counted by the class of their status. ``sessions``:
+    where those with a key went of late.
     """
 
-    __slots__ = ("_rows", "folded", "with_new_session", "without_key")
+    __slots__ = ("_rows", "folded", "sessions", "with_new_session", "without_key")
 
     def __init__(self) -> None:
         self._rows: dict[tuple[int | str, bytes], Row] = {}
+        self.sessions = RecentSessions()
         self.without_key = self.with_new_session = self.folded = 0
 
     def count(self, status: int, flags: bytes, milliseconds: float, received: int, sent: int) -> None:

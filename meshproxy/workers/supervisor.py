@@ -24,8 +24,8 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 
-from meshproxy.admin.clusterstatus import Value
 from meshproxy.admin.metrics import checks
+from meshproxy.admin.recent import Value
 from meshproxy.admin.served import NotServing, Processes
 from meshproxy.config.sources import Sources
 from meshproxy.explain import Asked, Explanation

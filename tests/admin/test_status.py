@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,16 +13,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshproxy.admin import clusterstatus
 from meshproxy.admin import shares as shares_module
 from meshproxy.admin.clusterstatus import cluster_values, merged
+from meshproxy.admin.recent import finish
 from meshproxy.admin.shares import KnownShares
 from meshproxy.admin.turns import TURN_SECONDS, Turns
-from meshproxy.errors import ConfigError, Location
+from meshproxy.errors import ConfigError, Diagnostic, Location
+from meshproxy.http import responsereader
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.policies import Drain, OutlierDetection
 from meshproxy.strategies.maglev import MaglevBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
 from meshproxy.upstream.hosts import Upstreams
+from meshproxy.upstream.recent import UNITS, bucket_of
 from tests.admin.test_pages import PagesTestCase
-from tests.fakes import CLUSTER, FixedBalancer, Wire, cluster, snapshot
+from tests.fakes import CLUSTER, CountedCookie, FixedBalancer, Wire, cluster, endpoints, route, snapshot
 from tests.serving import snapshot as listening
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
@@ -111,6 +115,60 @@ class ClusterTests(ValueTestCase):
         first, second = self.told(wire)
         self.assertEqual((len(first["endpoints"]), first["endpoints_left_out"]), (5, 0))
         self.assertEqual((len(second["endpoints"]), second["endpoints_left_out"]), (2, 3))
+
+
+class RecentTests(ValueTestCase):
+    def finished(self, *processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        found = merged(json.loads(json.dumps(processes)))
+        self.successResultOf(Deferred.fromCoroutine(finish(found, Turns(Clock()))))
+        return found
+
+    def keyed(self, *hashes: int) -> Wire:
+        """A gateway of two endpoints after requests with these hashes, each of which was answered."""
+        key = CountedCookie()
+        shop = cluster(2, balancer=FixedBalancer(endpoints(2), uses_hash=True))
+        wire = Wire(snapshot(shop, routes=[route(hash_policy=(key,))]))
+        for key.hash in hashes:
+            _, endpoint = wire.pair(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            endpoint.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        return wire
+
+    def test_sessions(self) -> None:
+        """Sessions are counted at the endpoint that serves them, over all processes, each of them once."""
+        told = [self.told(wire) for wire in (self.keyed(2, 3, 5, 5), self.keyed(2, 4, 7))]
+        (found,) = self.finished(*told)
+        self.assertEqual([endpoint["sessions"] for endpoint in found["endpoints"]], [2, 3])
+        self.assertEqual(found["sessions"], 5)
+
+    def test_without_key(self) -> None:
+        """A request without a key is no session; where no hash decides there are none to count."""
+        (found,) = self.finished(self.told(Wire(snapshot(ringed()))))
+        self.assertEqual((found["sessions"], found["endpoints"][0]["sessions"]), (0, 0))
+        (found,) = self.finished(self.told(Wire()))
+        self.assertEqual((found["sessions"], found["endpoints"][0]["sessions"]), (None, None))
+
+    def test_times(self) -> None:
+        """How long answers took is told of all processes together; None without answers. Nothing else is left over."""
+        told = [self.told(self.keyed(0)) for _ in range(2)]
+        told[0][0]["endpoints"][0]["_times"] = {str(bucket_of(UNITS)): 98}
+        told[1][0]["endpoints"][0]["_times"] = {str(bucket_of(2 * UNITS)): 2}
+        (found,) = self.finished(*told)
+        first, second = found["endpoints"]
+        self.assertLess(abs(first["p50"] - 1), 0.13)
+        self.assertLess(abs(first["p99"] - 2), 0.25)
+        self.assertEqual((second["p50"], second["p99"]), (None, None))
+        self.assertEqual([name for name in (*found, *first) if name.startswith("_")], [])
+
+    def test_answers_are_counted(self) -> None:
+        """Each answer of an endpoint counts, of a head that is known too, and however long it took."""
+        wire = self.keyed(0, 0, 0)
+        self.patch(responsereader, "_monotonic", lambda: time.monotonic() + 100)
+        _, endpoint = wire.pair(GET)
+        endpoint.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        (found,) = self.told(wire)
+        times = found["endpoints"][0]["_times"]
+        self.assertEqual(sum(times.values()), 4)
+        self.assertEqual(times[str(bucket_of(100 * UNITS))], 1)
 
 
 class ShareTests(ValueTestCase):
@@ -237,7 +295,10 @@ class PageTests(PagesTestCase):
         self.assertEqual((told["version"], told["ready"], told["processes"], told["uptime"]), (1, True, 1, 50))
         (listener,) = told["listeners"]
         self.assertEqual((listener["port"], listener["routes"]), (80, 1))
-        self.assertEqual(listener["virtual_hosts"], [{"host": "*", "routes": 1}])
+        (host,) = listener["virtual_hosts"]
+        self.assertEqual((host["host"], host["routes"], host["routes_left_out"]), ("*", 1, 0))
+        (route,) = host["route_list"]
+        self.assertEqual((route["matches"], route["does"]), ('path starts with "/"', f"to {CLUSTER}"))
         self.assertEqual(told["configuration"]["generation"], 2)
         self.assertEqual(told["configuration"]["last_reload"]["result"], "installed")
         self.assertEqual([it["name"] for it in told["clusters"]], ["other", CLUSTER])
@@ -247,14 +308,16 @@ class PageTests(PagesTestCase):
     def test_failed_reload(self) -> None:
         """Findings of a failed reload are there with their places until one succeeds, but no line of a file is."""
         self.assertIsNone(self.status()["configuration"]["last_reload"])
-        self.next = ConfigError.at(Location("mesh.yaml", 3, 5), "no such field", "did you mean it?")
+        place = Location("mesh.yaml", 3, 5)
+        self.next = ConfigError([Diagnostic("no such field", place, "did you mean it?", excerpt="key: cuttlefish")])
         self.answer("POST", "/reload")
         last = self.status()["configuration"]["last_reload"]
         self.assertEqual(last["result"], "failed")
         (finding,) = last["findings"]
         self.assertEqual((finding["file"], finding["line"], finding["column"]), ("mesh.yaml", 3, 5))
         self.assertEqual((finding["message"], finding["hint"]), ("no such field", "did you mean it?"))
-        self.assertNotIn("excerpt", finding)
+        self.assertEqual(last["error"], "mesh.yaml:3:5: no such field (did you mean it?)")
+        self.assertNotIn("cuttlefish", json.dumps(last))
         self.next = listening(80, digest="other")
         self.answer("POST", "/reload")
         self.assertEqual(self.status()["configuration"]["last_reload"]["findings"], [])
