@@ -13,18 +13,20 @@ takes an ``IConfig`` and returns the hash key (or the builder of load balancers)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from attrs import field, frozen
-from attrs.validators import matches_re
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from meshproxy.errors import ConfigError
 from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.interfaces import IConfig, IHashKey, IHashKeyFactory, ILoadBalancerBuilder, ILoadBalancerFactory
+
+_FORM = re.compile(r"[\w.]+:[\w.]+")
 
 
 class StrategyNotLoaded(Exception):
@@ -36,8 +38,13 @@ class Declaration:
     """``name`` as in the YAML, ``function`` as ``package.module:function``, ``api`` as the strategy was written for."""
 
     name: str
-    function: str = field(validator=matches_re(r"[\w.]+:[\w.]+"))
+    function: str = field()
     api: int = 1
+
+    @function.validator
+    def _check_form(self, _: object, function: str) -> None:
+        if not _FORM.fullmatch(function):
+            raise ValueError(f"{function!r} of the strategy {self.name} is not of the form package.module:function")
 
     def load(self) -> Callable[[Any], Any]:
         """The declared function; raises ``StrategyNotLoaded``."""

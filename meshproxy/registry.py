@@ -86,7 +86,7 @@ class Registry:
         return self
 
     def _take(self, offers: Sequence[Offer], problems: Iterable[str]) -> None:
-        found = list(problems)
+        found = list(dict.fromkeys(problems))  # a module that does not load is one for each plugin of it that is cached
         by_name: dict[str, list[Offer]] = {}
         for offer in offers:
             problem = _problem(offer)
@@ -99,8 +99,9 @@ class Registry:
             if len(rivals) == 1:
                 usable.append(rivals[0])
             else:
-                origins = " and ".join(sorted(_whence(offer) for offer in rivals))
-                found.append(f"The strategy {name} is offered by {origins}, so that none of them is used")
+                origins = sorted({_whence(offer) for offer in rivals})
+                where = " and ".join(origins) if len(origins) > 1 else f"{origins[0]} {len(rivals)} times"
+                found.append(f"The strategy {name} is offered by {where}, so that none of them is used")
         self.offers = tuple(sorted(usable, key=lambda offer: offer.name))
         self.hash_keys = _by_name(usable, IHashKeyFactory)
         self.load_balancers = _by_name(usable, ILoadBalancerFactory)

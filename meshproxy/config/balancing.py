@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from attrs import evolve, frozen
 from zope.interface import Interface
@@ -23,13 +23,19 @@ from meshproxy.config.locality import LocalitySetting
 from meshproxy.config.nodes import Node
 from meshproxy.errors import ConfigError, Location
 from meshproxy.failures import PLUGIN_ERRORS, describe_failure
-from meshproxy.interfaces import IHashKey, ILoadBalancer, ILoadBalancerBuilder, IWarmsUp, IWeighsLocalities
+from meshproxy.interfaces import (
+    IBoundsLoad,
+    IHashKey,
+    ILoadBalancer,
+    ILoadBalancerBuilder,
+    IWarmsUp,
+    IWeighsLocalities,
+)
 from meshproxy.model import Endpoint
 from meshproxy.policies import Warmup
 from meshproxy.registry import Registry
 from meshproxy.routes import KeyOrigin
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 DEFAULT = "LEAST_REQUEST"
@@ -51,12 +57,14 @@ _LEGACY_SIZE = "minimumRingSize"
 class Balancing:
     """What a ``loadBalancer`` block says. ``consistent``: it has ``consistentHash``, with or without a key.
 
+    ``location`` is that of the block or of ``consistentHash``, ``named_at`` where the strategy is named.
     ``locality`` is None where the block does not speak of localities, ``key_origin`` where there is no ``hash_key``.
     """
 
     name: str
     builder: ILoadBalancerBuilder
     location: Location
+    named_at: Location
     hash_key: IHashKey | None = None
     consistent: bool = False
     locality: LocalitySetting | None = None
@@ -85,14 +93,13 @@ class Strategies:
         """Sentences about plugins that are there and cannot be used, "" if all can."""
         return "; ".join(self._registry.problems)
 
-    def hash_key(self, name: str, config: Node) -> IHashKey | None:
-        """A hash key made from its field, None where it means none or is wrong."""
+    def hash_key(self, name: str, config: Node, location: Location) -> IHashKey | None:
+        """A hash key made from its field, None where it means none or is wrong. ``location`` is that of its name."""
         factory = self._registry.hash_keys.get(name)
         if factory is None:
-            self.missing(name, config.location)
+            self.missing(name, location)
             return None
-        key = self.call(name, config.location, factory.from_config, config)
-        return key if key is None or self._provides(IHashKey, key, name, config.location) else None
+        return self._made(IHashKey, name, location, lambda: factory.from_config(config), or_none=True)
 
     def balancing(self, name: str, config: Node | None, location: Location | None) -> Balancing | None:
         """A load balancer's builder, None if it cannot be made."""
@@ -100,41 +107,49 @@ class Strategies:
         if factory is None:
             self.missing(name, location)
             return None
-        builder = self.call(name, location, factory.from_config, config)
-        if builder is None or not self._provides(ILoadBalancerBuilder, builder, name, location):
-            return None
-        return Balancing(name, builder, location or Location(""))
+        builder = self._made(ILoadBalancerBuilder, name, location, lambda: factory.from_config(config))
+        place = location or Location("")
+        return None if builder is None else Balancing(name, builder, place, place)
 
     def build(
         self, balancing: Balancing, builder: ILoadBalancerBuilder, endpoints: Sequence[Endpoint]
     ) -> ILoadBalancer | None:
         """The balancer of one cluster, None if building it failed. ``builder`` is made from that of ``balancing``."""
-        location = balancing.location if balancing.location.file else None
-        balancer = self.call(balancing.name, location, builder.build, endpoints)
-        if balancer is None or not self._provides(ILoadBalancer, balancer, balancing.name, location):
-            return None
-        return balancer
+        location = balancing.named_at if balancing.named_at.file else None
+        return self._made(ILoadBalancer, balancing.name, location, lambda: builder.build(endpoints))
 
-    def call(
+    def bounded(self, balancing: Balancing, bounds: IBoundsLoad, factor: int) -> ILoadBalancerBuilder | None:
+        """The builder of balancers with bounded loads, None if it cannot be made. ``bounds`` is that of a block."""
+        return self._made(ILoadBalancerBuilder, balancing.name, balancing.named_at, lambda: bounds.bounded(factor))
+
+    def _made(
         self,
+        interface: type[Interface],
         name: str,
         location: Location | None,
-        function: Callable[_P, _T],
-        *args: _P.args,
-        **kwargs: _P.kwargs,
+        make: Callable[[], _T],
+        or_none: bool = False,
     ) -> _T | None:
-        """What a strategy returns; None when it raises, which is then an error of the configuration."""
+        """What a strategy makes; None when it raises or makes something else, which is an error of the configuration.
+
+        ``or_none``: it may also make None.
+        """
         try:
-            return function(*args, **kwargs)
+            made = make()
         except ConfigError as error:
             self._findings.diagnostics.extend(error.diagnostics)
+            return None
         except PLUGIN_ERRORS as error:
             self._findings.error(location, f"strategy {name} failed: {describe_failure(error)}")
-        return None
+            return None
+        if made is None and or_none:
+            return None
+        return made if self._provides(interface, made, name, location) else None
 
-    def missing(self, name: str, location: Location | None) -> None:
+    def missing(self, name: str, location: Location | None, hint: str = "") -> None:
         """Report a strategy that nothing provides."""
-        self._findings.error(location, f"no plugin provides the strategy {name}", self.problems)
+        hint = _joined(hint, self.problems) or "meshproxy plugins lists what is installed"
+        self._findings.error(location, f"no plugin provides the strategy {name}", hint)
 
     def _provides(self, interface: type[Interface], thing: object, name: str, location: Location | None) -> bool:
         kind = (interface, type(thing))
@@ -144,7 +159,7 @@ class Strategies:
             verifyObject(interface, thing, tentative=True)
             self._verified.add(kind)
         except Invalid as error:
-            reason = " ".join(str(error).split())
+            reason = "it returned None" if thing is None else " ".join(str(error).split())
             self._findings.error(location, f"strategy {name} made something that is no {interface.__name__}: {reason}")
             return False
         return True
@@ -217,7 +232,11 @@ def _simple(node: Node | None, findings: Findings, strategies: Strategies) -> Ba
     if name is None:
         return None
     if name not in _SIMPLE and name not in strategies.simple:
-        hint = suggest(name, [*_SIMPLE, *strategies.simple]) or f"one of {', '.join(_SIMPLE[1:])}"
+        hint = suggest(name, [*_SIMPLE, *strategies.simple])
+        if "/" in name:
+            strategies.missing(name, node.location, hint)
+            return None
+        hint = hint or f"one of {', '.join(_SIMPLE[1:])}"
         findings.error(node.location, f"{node.path} must not be {name!r}", _joined(hint, strategies.problems))
         return None
     if name == "PASSTHROUGH" and name not in strategies.simple:
@@ -235,7 +254,7 @@ def _consistent_hash(node: Node, findings: Findings, strategies: Strategies) -> 
         if len(names) > 1:
             findings.error(node.key_location(names[1]), f"{node.path} may have only one {what}, not {_and(names)}")
             return None
-    hash_key = strategies.hash_key(keys[0], found[keys[0]]) if keys else None
+    hash_key = strategies.hash_key(keys[0], found[keys[0]], node.key_location(keys[0])) if keys else None
     if hash_key is None and len(findings.diagnostics) == known:
         hint = f"name one of {', '.join(strategies.hash_keys)}"
         findings.warning(node.location, f"{node.path} has no hash key: requests go to random endpoints", hint)
@@ -252,7 +271,7 @@ def _hash_balancer(
     size = found.get(_LEGACY_SIZE)
     if size is None:
         name = balancers[0] if balancers else _RING
-        return strategies.balancing(name, found.get(name), found[name].location if balancers else node.location)
+        return strategies.balancing(name, found.get(name), node.key_location(name) if balancers else node.location)
     location = node.key_location(_LEGACY_SIZE)
     if balancers:
         findings.error(location, f"{size.path} may not stand beside {balancers[0]}", f"set the size in {balancers[0]}")
@@ -266,8 +285,14 @@ def _strategy_fields(node: Node, findings: Findings, strategies: Strategies) -> 
     try:
         return node.fields(*sorted(known))
     except ConfigError as error:
-        # An unknown name may be that of a plugin that is broken.
-        findings.diagnostics += [evolve(it, hint=_joined(it.hint, strategies.problems)) for it in error.diagnostics]
+        # An unknown name may be that of a plugin that is broken, or not installed here.
+        foreign = {node.key_location(name): name for name, _ in node.entries() if "/" in name and name not in known}
+        for it in error.diagnostics:
+            name = None if it.location is None else foreign.get(it.location)
+            if name is None:
+                findings.diagnostics.append(evolve(it, hint=_joined(it.hint, strategies.problems)))
+            else:
+                strategies.missing(name, it.location, it.hint)
     return {name: child for name in known if (child := node.get(name)) is not None}
 
 

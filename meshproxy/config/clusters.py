@@ -267,7 +267,7 @@ class Clusters:
     ) -> ILoadBalancerBuilder:
         builder, hashing = balancing.builder, blocks.consistent_hash
         if hashing is not None:
-            builder = hashing.bounded(balancing, service.host, self._findings)
+            builder = hashing.bounded(balancing, service.host, self._strategies, self._findings)
             hashing.warn_of_unused_keys(balancing, blocks.is_sticky, service.host, self._findings)
         return self._placing.placed(builder, balancing, outliers, service, endpoints)
 

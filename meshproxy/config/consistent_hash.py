@@ -30,7 +30,9 @@ class HashSetting:
     keys: KeySetting
     identity: Identity | None
 
-    def bounded(self, balancing: Balancing, service: str, findings: Findings) -> ILoadBalancerBuilder:
+    def bounded(
+        self, balancing: Balancing, service: str, strategies: Strategies, findings: Findings
+    ) -> ILoadBalancerBuilder:
         """The builder of a rule's load balancer with these settings."""
         builder = balancing.builder
         if self.balance_factor is None:
@@ -40,8 +42,7 @@ class HashSetting:
             message = f"hashBalanceFactor has no effect: {service} is balanced by {balancing.name}"
             findings.warning(self.location, message, _HINT)
             return builder
-        bounded: ILoadBalancerBuilder = bounds.bounded(self.balance_factor)
-        return bounded
+        return strategies.bounded(balancing, bounds, self.balance_factor) or builder
 
     def identified(
         self, endpoints: tuple[Endpoint, ...], service: str, spread: bool, findings: Findings

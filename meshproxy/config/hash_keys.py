@@ -93,7 +93,7 @@ def decode(fields: Fields, strategies: Strategies) -> KeySetting:
     source_ip = None
     if fallback is Fallback.SOURCE_IP:
         yes = Node(location.origin, Text(location.offset, location.column, "true"), fields.node, "fallback")
-        found = strategies.hash_key(_SOURCE_IP, yes)
+        found = strategies.hash_key(_SOURCE_IP, yes, location)
         source_ip = None if found is None else NamedKey(found, KeyOrigin(_SOURCE_IP, location))
     return KeySetting(fields.node.location, keys, fallback, location, source_ip, status or _REJECT_STATUS)
 
@@ -112,11 +112,12 @@ def _key(node: Node, fields: Fields, strategies: Strategies) -> NamedKey | None:
     (name,) = names
     value = inner.get(name)
     assert value is not None
-    key = strategies.hash_key(name, value)
+    location = node.key_location(name)
+    key = strategies.hash_key(name, value, location)
     if key is None:
         return None
     made_up = name == _SOURCE_IP or (name == _COOKIE and value.get("ttl") is not None)
-    origin = KeyOrigin(name, node.key_location(name))
+    origin = KeyOrigin(name, location)
     return NamedKey(TerminalKey(key) if terminal else key, origin, made_up)
 
 

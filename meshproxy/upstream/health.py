@@ -9,7 +9,7 @@ endpoints are healthy, a cluster is served by the balancer that it was configure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -217,12 +217,16 @@ class ClusterHealth:
             return
         self._building = True
         self._built_at = self._upstreams.clock.seconds()
+        run = self._upstreams.builds.run if cluster.balancer.uses_hash else maybeDeferred
+        building: Deferred[Any] = run(self._balancer, cluster, self.health())
+        building.addCallbacks(self._built, self._failed, callbackArgs=(cluster,))
+
+    def _balancer(self, cluster: Cluster, health: Mapping[Endpoint, Health]) -> ILoadBalancer:
+        """The balancer of endpoints with this health; it may be made in a thread."""
         builder = available_builder(cluster)
         if cluster.warmup is not None:
             builder = builder.warming(cluster.warmup, self._age)
-        run = self._upstreams.builds.run if cluster.balancer.uses_hash else maybeDeferred
-        building: Deferred[Any] = run(builder.build_for, cluster.endpoints, self.health())
-        building.addCallbacks(self._built, self._failed, callbackArgs=(cluster,))
+        return builder.build_for(cluster.endpoints, health)
 
     def _built(self, balancer: ILoadBalancer, cluster: Cluster) -> None:
         if cluster is self._state.cluster and not self._is_as_configured():

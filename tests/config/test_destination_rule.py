@@ -11,6 +11,7 @@ from zope.interface import implementer
 from meshproxy.interfaces import (
     API_VERSION,
     HashKey,
+    IBoundsLoad,
     IConfig,
     IHashKey,
     IHashKeyFactory,
@@ -22,6 +23,7 @@ from meshproxy.interfaces import (
 from meshproxy.model import Endpoint
 from meshproxy.registry import Registry
 from tests.config.loading import GATEWAY, ROUTE, SERVICE, bundled, compiled, errors, istio, routes, warnings
+from tests.config.test_backend_policy import policy
 
 CLUSTER = "outbound|80||app.test"
 
@@ -54,7 +56,7 @@ class First:
         return iter(self.endpoints)
 
 
-@implementer(ILoadBalancerBuilder)
+@implementer(ILoadBalancerBuilder, IBoundsLoad)
 @frozen
 class FirstBuilder:
     """Builds ``First``, or fails where ``broken`` says so."""
@@ -65,6 +67,11 @@ class FirstBuilder:
         if self.broken:
             raise ZeroDivisionError("no share\nfor nobody")
         return First(endpoints)
+
+    def bounded(self, factor: int) -> ILoadBalancerBuilder:
+        if factor == 100:
+            raise RuntimeError("no bounds")
+        return None  # type: ignore[return-value]
 
 
 @implementer(IHashKeyFactory)
@@ -92,11 +99,20 @@ class FirstFactory:
         return FirstBuilder(config is not None and bool(config.fields("broken")))
 
 
+@implementer(ILoadBalancerFactory)
+class NoneFactory:
+    name = "example.com/none"
+    api = API_VERSION
+
+    def from_config(self, config: IConfig | None) -> ILoadBalancerBuilder:
+        return None  # type: ignore[return-value]
+
+
 def registry(*problems: str) -> Registry:
     """The bundled strategies and those of a third party."""
     known = bundled()
     keys = [*known.hash_keys.values(), ConstantFactory()]
-    return Registry(keys, [*known.load_balancers.values(), FirstFactory()], problems)
+    return Registry(keys, [*known.load_balancers.values(), FirstFactory(), NoneFactory()], problems)
 
 
 def rule(spec: str, name: str = "dr") -> str:
@@ -128,12 +144,14 @@ class ThirdPartyTests(SynchronousTestCase):
         for fields, place, part in (
             (
                 "consistentHash: {example.com/constant: raise}",
-                "36:73",
+                "36:51",
                 "strategy example.com/constant failed: RuntimeError: out of luck",
             ),
             ("consistentHash: {example.com/constant: refuse}", "36:73", "this text is refused"),
-            ("consistentHash: {example.com/constant: nonsense}", "36:73", "is no IHashKey"),
-            ("consistentHash: {example.com/constant: a, example.com/first: {broken: 1}}", "36:50", "ZeroDivisionError"),
+            ("consistentHash: {example.com/constant: nonsense}", "36:51", "is no IHashKey"),
+            ("consistentHash: {example.com/constant: a, example.com/first: {broken: 1}}", "36:76", "ZeroDivisionError"),
+            ("consistentHash: {example.com/constant: a, example.com/none: {}}", "36:76", "is no ILoadBalancerBuilder"),
+            ("simple: example.com/none", "36:42", "no ILoadBalancerBuilder: it returned None"),
             ("consistentHash: {example.com/constant: a, example.com/first: {other: 1}}", "", "has no field 'other'"),
         ):
             found = errors(GATEWAY, SERVICE, ROUTE, balancer(fields), registry=registry())
@@ -141,6 +159,25 @@ class ThirdPartyTests(SynchronousTestCase):
             self.assertIn(part, found[0])
             self.assertIn(place, found[0])
             self.assertNotIn("\n", found[0])
+
+    def test_bounds_that_fail(self) -> None:
+        """So is what it does where a policy asks for bounded loads."""
+        text = balancer("consistentHash: {useSourceIp: true, example.com/first: {}}")
+        for factor, part in ((100, "RuntimeError: no bounds"), (101, "no ILoadBalancerBuilder: it returned None")):
+            asked = policy(f"host: app.test\nconsistentHash: {{hashBalanceFactor: {factor}}}")
+            (found,) = errors(GATEWAY, SERVICE, ROUTE, text, asked, registry=registry())
+            self.assertIn("36:70: strategy example.com/first", found)
+            self.assertIn(part, found)
+
+    def test_not_installed(self) -> None:
+        """A name with a domain that nobody provides is that of a plugin which is not installed."""
+        for fields, place in (
+            ("consistentHash: {useSourceIp: true, acme.example/jump: {}}", "36:70"),
+            ("simple: acme.example/jump", "36:42"),
+        ):
+            (found,) = errors(GATEWAY, SERVICE, ROUTE, balancer(fields), registry=registry())
+            self.assertIn(f"{place}: no plugin provides the strategy acme.example/jump", found)
+            self.assertIn("meshproxy plugins lists what is installed", found)
 
     def test_unknown(self) -> None:
         """An unknown strategy is an error at its key, with the name that was meant and the plugins that are broken."""

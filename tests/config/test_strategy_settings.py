@@ -156,7 +156,7 @@ class StrategySettingTests(SynchronousTestCase):
                 ("httpHeaderName: a, maglev: {tableSize: 7}, «minimumRingSize»: 7", "may not stand beside maglev"),
                 ("«httpHeader»: a", "has no field 'httpHeader'did you mean 'httpHeaderName'?"),
                 ("httpHeaderName: a, «RANDOM»: {}", "has no field 'RANDOM'"),
-                ("httpHeaderName: a, «example.com/none»: {}", "has no field 'example.com/none'"),
+                ("httpHeaderName: a, «example.com/none»: {}", "no plugin provides the strategy example.com/none"),
             ]
         )
         self.check(
@@ -175,7 +175,7 @@ class StrategySettingTests(SynchronousTestCase):
                 ("simple: «''»", "must not be ''one of LEAST_CONN"),
                 ("simple: «1»", "must be a string, not the number 1"),
                 ("simple: «[RANDOM]»", "must be a string, not a list"),
-                ("simple: «example.com/none»", "must not be 'example.com/none'"),
+                ("simple: «example.com/none»", "no plugin provides the strategy example.com/none"),
                 ("simple: «PASSTHROUGH»", "PASSTHROUGH is not served yet"),
             ]
         )

@@ -86,7 +86,7 @@ class StrategyPluginTests(ProcessTestCase):
             for name in NAMES:
                 line = next(number for number, text in enumerate(lines, 1) if name in text)
                 place = f"{mesh}:{line}:{lines[line - 1].index(name) + 1}"
-                self.assertIn(f"{place}: spec.trafficPolicy.loadBalancer.consistentHash has no field '{name}'", told)
+                self.assertIn(f"{place}: no plugin provides the strategy {name}", told)
 
     def check_broken(self, mesh: Path) -> None:
         """A package that breaks is told with its file and line, where it is named and by the list of plugins."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -10,9 +10,10 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from meshproxy.availability import AvailableBuilder, Health
-from meshproxy.interfaces import ILoadBalancerBuilder
+from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder, IWarmsUp
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.policies import Localities, OutlierDetection, Warmup
 from meshproxy.priority import Loads
@@ -352,6 +353,21 @@ class TableTests(HealthCase):
         self.assertIs(state.balancer, state.cluster.balancer)
 
 
+@implementer(ILoadBalancerBuilder, IWarmsUp)
+class Failing:
+    """A strategy whose endpoints cannot warm up while it is ``broken``."""
+
+    broken = False
+
+    def build(self, members: Sequence[Endpoint]) -> ILoadBalancer:
+        return ROTATION.build(members)
+
+    def warming(self, warmup: Warmup, age: Callable[[Endpoint], float]) -> ILoadBalancerBuilder:
+        if self.broken:
+            raise RuntimeError("nobody warms up here")
+        return self
+
+
 class WarmupTests(HealthCase):
     def picks(self, count: int) -> dict[int, int]:
         found = [self.state.balancer.pick(0, 0).port for _ in range(count)]
@@ -391,6 +407,21 @@ class WarmupTests(HealthCase):
         self.clock.pump([1] * 10)
         self.turn()
         self.assertEqual(self.picks(100), {1: 50, 2: 50})
+
+    def test_failure(self) -> None:
+        """A strategy that fails to warm up keeps the balancer that serves, and is asked again at the next change."""
+        failing = Failing()
+        self.serve(endpoints(2), failing, warmup=Warmup(5))
+        failing.broken = True
+        self.answer(500, 1)
+        self.turn()
+        self.assertEqual(self.picked(), {1, 2})
+        failing.broken = False
+        self.clock.pump([1] * 10)
+        self.answer(500, 2)
+        self.turn()
+        self.assertEqual(self.picked(), {1})
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))
 
     def test_by_load(self) -> None:
         """The factor goes with the load where requests in flight count."""
