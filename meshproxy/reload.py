@@ -33,8 +33,9 @@ from meshproxy import garbage
 from meshproxy.config import Loader
 from meshproxy.config.diagnostics import render
 from meshproxy.config.secrets import hold_still
-from meshproxy.config.sources import SUFFIXES, Sources
+from meshproxy.config.sources import SUFFIXES, Sources, with_excerpts
 from meshproxy.errors import ConfigError, Diagnostic
+from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.model import Snapshot
 from meshproxy.selection import build_tables
 
@@ -47,10 +48,19 @@ RunInThread = Callable[..., Deferred[Any]]
 
 
 def load_to_serve(loader: Loader, sources: Sources, previous: Snapshot | None) -> Snapshot:
-    """A snapshot that can be served by: the tables of its balancers are built, and the collector ignores all of it."""
+    """A snapshot that can be served by: the tables of its balancers are built, and the collector ignores all of it.
+
+    Raises ``ConfigError`` as ``Loader.load``, and where a table cannot be built.
+    """
     with garbage.held():
         snapshot = loader.load(sources, previous)
-        build_tables(cluster.balancer for cluster in snapshot.clusters.values())
+        for name, cluster in snapshot.clusters.items():
+            try:
+                build_tables([cluster.balancer])
+            except PLUGIN_ERRORS as error:
+                origin = snapshot.origins[name]
+                message = f"strategy {origin.strategy} failed: {describe_failure(error)}"
+                raise ConfigError(with_excerpts([Diagnostic(message, origin.location)], sources)) from error
     return snapshot
 
 

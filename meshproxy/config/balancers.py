@@ -65,7 +65,7 @@ class Balancers:
         table = IHasTable(made, None)
         if table is None or self._bytes > MOST_TABLE_BYTES:
             return
-        size = table.table_bytes
+        size = self._strategies.table_bytes(balancing, table)
         self._bytes += size
         if self._bytes > MOST_TABLE_BYTES:
             most = MOST_TABLE_BYTES // 2**20

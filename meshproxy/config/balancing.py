@@ -26,6 +26,7 @@ from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.interfaces import (
     IBoundsLoad,
     IHashKey,
+    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     IWarmsUp,
@@ -57,14 +58,15 @@ _LEGACY_SIZE = "minimumRingSize"
 class Balancing:
     """What a ``loadBalancer`` block says. ``consistent``: it has ``consistentHash``, with or without a key.
 
-    ``location`` is that of the block or of ``consistentHash``, ``named_at`` where the strategy is named.
+    ``location`` is that of the block or of ``consistentHash``, ``named_at`` where the strategy is named, None for the
+    default one.
     ``locality`` is None where the block does not speak of localities, ``key_origin`` where there is no ``hash_key``.
     """
 
     name: str
     builder: ILoadBalancerBuilder
     location: Location
-    named_at: Location
+    named_at: Location | None
     hash_key: IHashKey | None = None
     consistent: bool = False
     locality: LocalitySetting | None = None
@@ -108,19 +110,21 @@ class Strategies:
             self.missing(name, location)
             return None
         builder = self._made(ILoadBalancerBuilder, name, location, lambda: factory.from_config(config))
-        place = location or Location("")
-        return None if builder is None else Balancing(name, builder, place, place)
+        return None if builder is None else Balancing(name, builder, location or Location(""), location)
 
     def build(
         self, balancing: Balancing, builder: ILoadBalancerBuilder, endpoints: Sequence[Endpoint]
     ) -> ILoadBalancer | None:
         """The balancer of one cluster, None if building it failed. ``builder`` is made from that of ``balancing``."""
-        location = balancing.named_at if balancing.named_at.file else None
-        return self._made(ILoadBalancer, balancing.name, location, lambda: builder.build(endpoints))
+        return self._made(ILoadBalancer, balancing.name, balancing.named_at, lambda: builder.build(endpoints))
 
     def bounded(self, balancing: Balancing, bounds: IBoundsLoad, factor: int) -> ILoadBalancerBuilder | None:
         """The builder of balancers with bounded loads, None if it cannot be made. ``bounds`` is that of a block."""
         return self._made(ILoadBalancerBuilder, balancing.name, balancing.named_at, lambda: bounds.bounded(factor))
+
+    def table_bytes(self, balancing: Balancing, table: IHasTable) -> int:
+        """How much memory the table of a balancer takes, 0 if it cannot tell, which is an error."""
+        return self._answer(balancing.name, balancing.named_at, lambda: int(table.table_bytes)) or 0
 
     def _made(
         self,
@@ -134,17 +138,24 @@ class Strategies:
 
         ``or_none``: it may also make None.
         """
-        try:
+
+        def checked() -> _T | None:
             made = make()
+            if made is None and or_none:
+                return None
+            return made if self._provides(interface, made, name, location) else None
+
+        return self._answer(name, location, checked)
+
+    def _answer(self, name: str, location: Location | None, ask: Callable[[], _T]) -> _T | None:
+        """What a strategy answers; None when it raises, which is an error of the configuration."""
+        try:
+            return ask()
         except ConfigError as error:
             self._findings.diagnostics.extend(error.diagnostics)
-            return None
         except PLUGIN_ERRORS as error:
             self._findings.error(location, f"strategy {name} failed: {describe_failure(error)}")
-            return None
-        if made is None and or_none:
-            return None
-        return made if self._provides(interface, made, name, location) else None
+        return None
 
     def missing(self, name: str, location: Location | None, hint: str = "") -> None:
         """Report a strategy that nothing provides."""

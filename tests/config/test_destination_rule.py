@@ -8,6 +8,8 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from meshproxy.config import Loader
+from meshproxy.errors import ConfigError
 from meshproxy.interfaces import (
     API_VERSION,
     HashKey,
@@ -15,14 +17,27 @@ from meshproxy.interfaces import (
     IConfig,
     IHashKey,
     IHashKeyFactory,
+    IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILoadBalancerFactory,
     IRequest,
 )
-from meshproxy.model import Endpoint
+from meshproxy.model import Endpoint, ProxyIdentity
 from meshproxy.registry import Registry
-from tests.config.loading import GATEWAY, ROUTE, SERVICE, bundled, compiled, errors, istio, routes, warnings
+from meshproxy.reload import load_to_serve
+from tests.config.loading import (
+    GATEWAY,
+    ROUTE,
+    SERVICE,
+    bundled,
+    compiled,
+    errors,
+    istio,
+    routes,
+    sources,
+    warnings,
+)
 from tests.config.test_backend_policy import policy
 
 CLUSTER = "outbound|80||app.test"
@@ -99,6 +114,28 @@ class FirstFactory:
         return FirstBuilder(config is not None and bool(config.fields("broken")))
 
 
+@implementer(IHasTable)
+class BrokenTable(First):
+    """Has a table that cannot be built."""
+
+    table_bytes = 8
+
+    def build_table(self) -> None:
+        raise MemoryError("so large")
+
+
+@implementer(ILoadBalancerFactory, ILoadBalancerBuilder)
+class TableFactory:
+    name = "example.com/table"
+    api = API_VERSION
+
+    def from_config(self, config: IConfig | None) -> ILoadBalancerBuilder:
+        return self
+
+    def build(self, endpoints: Sequence[Endpoint]) -> ILoadBalancer:
+        return BrokenTable(endpoints)
+
+
 @implementer(ILoadBalancerFactory)
 class NoneFactory:
     name = "example.com/none"
@@ -112,7 +149,8 @@ def registry(*problems: str) -> Registry:
     """The bundled strategies and those of a third party."""
     known = bundled()
     keys = [*known.hash_keys.values(), ConstantFactory()]
-    return Registry(keys, [*known.load_balancers.values(), FirstFactory(), NoneFactory()], problems)
+    balancers = [*known.load_balancers.values(), FirstFactory(), TableFactory(), NoneFactory()]
+    return Registry(keys, balancers, problems)
 
 
 def rule(spec: str, name: str = "dr") -> str:
@@ -168,6 +206,19 @@ class ThirdPartyTests(SynchronousTestCase):
             (found,) = errors(GATEWAY, SERVICE, ROUTE, text, asked, registry=registry())
             self.assertIn("36:70: strategy example.com/first", found)
             self.assertIn(part, found)
+
+    def test_table_that_fails(self) -> None:
+        """So is a table that cannot tell its size at the load, or cannot be built when it is to be served."""
+        text = balancer("consistentHash: {useSourceIp: true, example.com/table: {}}")
+        self.assertEqual(errors(GATEWAY, SERVICE, ROUTE, text, registry=registry()), [])
+        loader = Loader(registry(), ProxyIdentity())
+        told = self.assertRaises(ConfigError, load_to_serve, loader, sources(GATEWAY, SERVICE, ROUTE, text), None)
+        self.assertIn("strategy example.com/table failed: MemoryError: so large", str(told))
+        (found,) = told.diagnostics
+        self.assertIn("consistentHash", found.excerpt)
+        self.patch(BrokenTable, "table_bytes", property(lambda table: 1 // 0))
+        (found,) = errors(GATEWAY, SERVICE, ROUTE, text, registry=registry())
+        self.assertIn("36:70: strategy example.com/table failed: ZeroDivisionError", found)
 
     def test_not_installed(self) -> None:
         """A name with a domain that nobody provides is that of a plugin which is not installed."""
