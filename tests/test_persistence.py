@@ -62,6 +62,17 @@ class CookieTests(SynchronousTestCase):
         found.follow([A, B, C])
         self.assertEqual(found.endpoint([cookie], NOW), A)
 
+    @steady
+    @given(st.lists(st.sets(st.integers(1, 9), min_size=1), min_size=1, max_size=6), st.integers(1, 9))
+    def test_whatever_comes_and_goes(self, members: list[set[int]], at: int) -> None:
+        """A session is its endpoint's at any time at which that is there, and nobody's at others."""
+        own = Endpoint("10.0.0.1", at)
+        cookie = given_by(sessions(POLICY, own), own)
+        found = sessions()
+        for ports in members:
+            found.follow(Endpoint("10.0.0.1", port) for port in sorted(ports))
+            self.assertEqual(found.endpoint([cookie], NOW), own if at in ports else None)
+
     def test_rotation(self) -> None:
         """New cookies are by the first secret, old ones count as long as theirs is there."""
         old = sessions(evolve(POLICY, secrets=(POLICY.secrets[1],)))

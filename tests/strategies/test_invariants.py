@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from math import ceil
 from random import Random
 
 from hypothesis import given
@@ -12,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
+from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.edf import Rotation
 from meshproxy.strategies.least_request import LeastRequest
 from meshproxy.strategies.maglev import build_table
@@ -24,6 +27,14 @@ _HASHES = st.integers(0, 2**64 - 1)
 _SHUFFLES = st.randoms(use_true_random=False)
 _SEEDS = st.integers(0, 10_000)
 _SIZE = 1009
+_SAMPLES = 200
+
+
+def _hosts(weights: Sequence[int]) -> list[tuple[str, float]]:
+    """Keys and shares of endpoints that have a weight."""
+    endpoints = sample_endpoints(len(weights), [weight or 1 for weight in weights])
+    used = [endpoint for endpoint, weight in zip(endpoints, weights, strict=True) if weight]
+    return [(endpoint.key, share) for endpoint, share in shares.of_endpoints(used)]
 
 
 def _shuffled(endpoints: Sequence[Endpoint], random: Random) -> list[Endpoint]:
@@ -54,8 +65,57 @@ class RingTests(SynchronousTestCase):
         for key, count in counts[0].items():
             self.assertLessEqual(abs(count - counts[1][key]), 1)
 
+    @steady
+    @given(_WEIGHTS, st.integers(2, 7))
+    def test_proportions(self, weights: list[int], times: int) -> None:
+        """Only the proportions of weights count."""
+        rings = [build_ring(_hosts(found)) for found in (weights, [weight * times for weight in weights])]
+        self.assertEqual(rings[0], rings[1])
+
+    @steady
+    @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8), st.integers(1, 300))
+    def test_movement(self, weights: list[tuple[int, int]], minimum: int) -> None:
+        """When weights change, or endpoints come (from 0) and go, no hash moves without need.
+
+        It moves only from an endpoint that has fewer entries than before, or to one that has more.
+        """
+        (before, counts), (after, other_counts) = (
+            self.owners([pair[at] for pair in weights], minimum) for at in (0, 1)
+        )
+        for old, new in zip(before, after, strict=True):
+            if old != new and old is not None and new is not None:
+                self.assertTrue(other_counts[old] < counts[old] or other_counts[new] > counts[new], (old, new))
+
+    def owners(self, weights: Sequence[int], minimum: int) -> tuple[list[str | None], Counter[str]]:
+        """Whose each of some hashes is, and how many entries each key has."""
+        hosts = _hosts(weights)
+        ring = build_ring(hosts, minimum)
+        counts = Counter({key: count for (key, _), count in zip(hosts, ring.counts, strict=True)})
+        if not hosts:
+            return [None] * _SAMPLES, counts
+        found = (bisect_left(ring.hashes, number * (1 << 64) // _SAMPLES) for number in range(_SAMPLES))
+        return [hosts[ring.owners[at % len(ring.owners)]][0] for at in found], counts
+
 
 class TableTests(SynchronousTestCase):
+    @steady
+    @given(_WEIGHTS, st.integers(2, 7))
+    def test_proportions(self, weights: list[int], times: int) -> None:
+        """Only the proportions of weights count."""
+        tables = [build_table(_hosts(found), _SIZE) for found in (weights, [weight * times for weight in weights])]
+        self.assertEqual(tables[0], tables[1])
+
+    @steady
+    @given(_WEIGHTS, st.integers(1, 9), st.data())
+    def test_weight(self, weights: list[int], more: int, data: st.DataObject) -> None:
+        """An endpoint that gets more weight does not lose slots, nor do others win any, but for rounding."""
+        at = data.draw(st.integers(0, len(weights) - 1))
+        heavier = [weight + more * (index == at) for index, weight in enumerate(weights)]
+        before, after = (build_table(_hosts(found), _SIZE) for found in (weights, heavier))
+        for index in range(len(weights)):
+            gained = after.count(index) - before.count(index)
+            self.assertGreaterEqual(gained if index == at else -gained, -2)
+
     @steady
     @given(st.integers(2, 12), st.data())
     def test_movement(self, count: int, data: st.DataObject) -> None:
@@ -94,6 +154,28 @@ class RotationTests(SynchronousTestCase):
         others = Counter(order[second.pick()] for _ in range(many))
         for index in order:
             self.assertLessEqual(abs(turns[index] - others[index]), 2)
+
+
+class BoundedLoadTests(SynchronousTestCase):
+    @steady
+    @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 12)), min_size=1, max_size=8), _HASHES)
+    def test_room(self, members: list[tuple[int, int]], number: int) -> None:
+        """The first choice has it while there is room; then one that has room; without any, the least loaded one."""
+        endpoints = sample_endpoints(len(members), [weight for weight, _ in members])
+        active = dict(zip(endpoints, (busy for _, busy in members), strict=True))
+        slots = ((sum(active.values()) + 1) * 125 + 99) // 100
+        total = sum(weight for weight, _ in members)
+        load = {it: active[it] / max(ceil(slots * (it.weight / total)), 1) for it in endpoints}
+        balancer = BoundedLoadBuilder(RingHashBuilder(64), 125).build(endpoints)
+        first, picked = balancer.pick(number, 0), balancer.pick_with_load(number, 0, active.__getitem__)
+        assert first is not None
+        assert picked is not None
+        if load[first] <= 1.0:
+            self.assertEqual(picked, first)
+        elif min(load.values()) <= 1.0:
+            self.assertLessEqual(load[picked], 1.0)
+        else:
+            self.assertEqual(load[picked], min(load.values()))
 
 
 class LeastRequestTests(SynchronousTestCase):
