@@ -18,6 +18,7 @@ from zope.interface import implementer
 from meshproxy.hashing import vary
 from meshproxy.interfaces import (
     IContinues,
+    IForeseesShares,
     IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
@@ -25,6 +26,7 @@ from meshproxy.interfaces import (
     IObservesLoad,
     IWarmsUp,
     IWeighsLocalities,
+    Shortage,
 )
 from meshproxy.localities import Group, arranged
 from meshproxy.model import Endpoint
@@ -156,7 +158,7 @@ def _effective_weight(every: Group, usable: Group) -> float:
     return every.weight * min(1.0, OVERPROVISIONING / 100 * (len(usable.endpoints) / len(every.endpoints)))
 
 
-@implementer(ILoadBalancer, IContinues, IHasTable, ILocatesHash)
+@implementer(ILoadBalancer, IContinues, IForeseesShares, IHasTable, ILocatesHash)
 class Priorities:
     """Chooses a priority by its load, then an endpoint of it.
 
@@ -221,6 +223,11 @@ class Priorities:
         """See ``IHasTable``."""
         for table in self.tables():
             table.build_table()
+
+    def shortage(self, limit: float) -> Shortage | None:
+        """See ``IForeseesShares``: that of the first priority that has one."""
+        found = (IForeseesShares(balancer, None) for balancer in self.balancers)
+        return next((it for foresees in found if foresees and (it := foresees.shortage(limit))), None)
 
     def tables(self) -> list[IHasTable]:
         """Those of all priorities, each once."""

@@ -223,6 +223,20 @@ class IBuildsInSteps(IHasTable):
         """
 
 
+class Shortage(NamedTuple):
+    """Why a table is too small, and what would be enough, both in words that follow on the table's name."""
+
+    problem: str
+    remedy: str
+
+
+class IForeseesShares(Interface):
+    """A load balancer that can tell before its table is built how unevenly that will spread."""
+
+    def shortage(limit: float) -> Shortage | None:
+        """What is wrong if an endpoint is to be expected to get more than ``limit`` times its share, or nothing."""
+
+
 class ILocatesHash(Interface):
     """A load balancer with a table, who can say where in it a hash falls."""
 

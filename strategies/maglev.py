@@ -22,10 +22,12 @@ from meshproxy.interfaces import (
     IBuildsInSteps,
     IConfig,
     IDescribes,
+    IForeseesShares,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
     IWeighsLocalities,
+    Shortage,
 )
 from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
@@ -138,7 +140,7 @@ def _turn_to_reach(target: float, share: float) -> int:
     return turn
 
 
-@implementer(ILoadBalancer, IBuildsInSteps, IDescribes, ILocatesHash)
+@implementer(ILoadBalancer, IBuildsInSteps, IDescribes, IForeseesShares, ILocatesHash)
 class Maglev:
     """A load balancer on a Maglev table."""
 
@@ -198,6 +200,22 @@ class Maglev:
             "min_entries_per_host": min(found, default=0),
             "max_entries_per_host": max(found, default=0),
         }
+
+    def shortage(self, limit: float) -> Shortage | None:
+        """See ``IForeseesShares``. Slots are dealt out in turns, so only endpoints without one are a matter."""
+        hosts = len(self._hosts)
+        if not hosts or self._size * min(share for _, share in self._hosts) >= 1.0:
+            return None
+        return Shortage(
+            f"is too small for {hosts} endpoints with these weights: some get none of its {self._size} slots",
+            f"with about 100 slots for each it spreads evenly, as with tableSize: {_suggested(hosts)}",
+        )
+
+
+def _suggested(hosts: int) -> int:
+    """A size with which shares are right to one part in a hundred. Source: Maglev (2016), 3.4."""
+    wanted = min(max(TABLE_SIZE, 100 * hosts), LARGEST_TABLE)
+    return next(number for number in range(wanted, 0, -1) if is_prime(number))
 
 
 @implementer(ILoadBalancerBuilder, IWeighsLocalities, IBoundsLoad)

@@ -24,19 +24,22 @@ from meshproxy.interfaces import (
     IBuildsInSteps,
     IConfig,
     IDescribes,
+    IForeseesShares,
     ILoadBalancer,
     ILoadBalancerBuilder,
     ILocatesHash,
     IWeighsLocalities,
+    Shortage,
 )
 from meshproxy.model import Endpoint
-from meshproxy.strategies import shares
+from meshproxy.strategies import imbalance, shares
 from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
 from meshproxy.strategies.steps import Steps, finished
 
 MINIMUM_SIZE = 1024
 MAXIMUM_SIZE = 8_388_608
+_WANTED = 1.5  # times its share for the busiest endpoint, where a size is proposed
 
 HashFunction = Literal["xxhash64", "murmur2"]
 _FUNCTIONS: Mapping[HashFunction, Callable[[bytes], int]] = MappingProxyType({"xxhash64": xxh64, "murmur2": murmur2})
@@ -176,7 +179,7 @@ class _Owners:
         return self._endpoints[self._owners[entry]]
 
 
-@implementer(ILoadBalancer, IBuildsInSteps, IDescribes, ILocatesHash)
+@implementer(ILoadBalancer, IBuildsInSteps, IDescribes, IForeseesShares, ILocatesHash)
 class RingHash:
     """A load balancer on a ring."""
 
@@ -259,6 +262,31 @@ class RingHash:
         """See ``IDescribes``: the size aimed at, and the fewest and most entries of an endpoint."""
         self.build_table()
         return dict(self._ring_facts)
+
+    def shortage(self, limit: float) -> Shortage | None:
+        """See ``IForeseesShares``."""
+        hosts, settings = len(self._hosts), self._settings
+        entries = self._entries(settings.minimum_size)
+        if hosts < 2 or imbalance.is_even(min(entries), hosts, limit):
+            return None
+        most = imbalance.most_loaded(entries)
+        if most <= limit:
+            return None
+        size, better = settings.minimum_size, most
+        while better > _WANTED and size < settings.maximum_size:
+            size = min(2 * size, settings.maximum_size)
+            better = imbalance.most_loaded(self._entries(size))
+        each = f"{min(entries):.0f} entries for {'each' if min(entries) == max(entries) else 'some'}"
+        return Shortage(
+            f"is too small for {hosts} endpoints: with {each}, the busiest has to expect {most:.2g} times its share",
+            f"minimumRingSize: {size} makes it {better:.2g} times",
+        )
+
+    def _entries(self, minimum: int) -> list[float]:
+        """How many entries each host would get on a ring of at least so many, but for rounding."""
+        shares_of_hosts = [share for _, share in self._hosts]
+        scale = _scale(shares_of_hosts, minimum, self._settings.maximum_size) if shares_of_hosts else 0.0
+        return [scale * share for share in shares_of_hosts]
 
 
 @implementer(ILoadBalancerBuilder, IWeighsLocalities, IBoundsLoad)

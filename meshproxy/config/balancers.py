@@ -10,11 +10,24 @@ from zope.interface import Interface
 
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.findings import Findings
-from meshproxy.interfaces import IContinues, IHasTable, ILoadBalancer, ILoadBalancerBuilder, IObservesLoad
+from meshproxy.errors import Location
+from meshproxy.failures import PLUGIN_ERRORS, describe_failure
+from meshproxy.interfaces import (
+    IContinues,
+    IForeseesShares,
+    IHasTable,
+    ILoadBalancer,
+    ILoadBalancerBuilder,
+    IObservesLoad,
+    Shortage,
+)
 from meshproxy.model import Endpoint
 
 MOST_TABLE_BYTES = 256 * 2**20
 """For all rings and tables together: two rings of the largest size, or thousands of usual ones."""
+
+MOST_LOADED = 2.0
+"""An endpoint that is to be expected to get more than so many times its share is worth a warning."""
 
 _Endpoints = tuple[Endpoint, ...]
 
@@ -29,6 +42,7 @@ class Balancers:
         # The same by identity, for it takes long to compare many endpoints.
         self._seen: dict[int, tuple[_Endpoints, dict[ILoadBalancerBuilder, ILoadBalancer]]] = {}
         self._bytes = 0
+        self._judged: set[Location | None] = set()
 
     def balancer(
         self,
@@ -50,6 +64,7 @@ class Balancers:
             if comparable and _may_be_shared(made):
                 shared[builder] = made
             self._count(made, balancing)
+            self._judge(made, balancing)
         return made
 
     def _shared_of(self, endpoints: _Endpoints) -> dict[ILoadBalancerBuilder, ILoadBalancer]:
@@ -74,6 +89,20 @@ class Balancers:
             )
             hint = "a smaller minimumRingSize or tableSize takes less"
             self._findings.error(balancing.location, f"{message} this one", hint)
+
+    def _judge(self, made: ILoadBalancer, balancing: Balancing) -> None:
+        """Warn about a table that spreads badly, once for each place."""
+        foresees = IForeseesShares(made, None)
+        if foresees is None or balancing.location in self._judged:
+            return
+        try:
+            shortage = foresees.shortage(MOST_LOADED)
+        except PLUGIN_ERRORS as error:
+            shortage = Shortage(f"could not be judged: {describe_failure(error)}", "")
+        if shortage is not None:
+            self._judged.add(balancing.location)
+            message = f"this table of {balancing.name} {shortage.problem}"
+            self._findings.warning(balancing.location, message, shortage.remedy)
 
 
 def equal(builder: object, other: object) -> bool:

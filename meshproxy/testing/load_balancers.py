@@ -15,6 +15,7 @@ from meshproxy.interfaces import (
     IBuildsInSteps,
     IContinues,
     IDescribes,
+    IForeseesShares,
     IHasTable,
     ILoadBalancer,
     ILoadBalancerBuilder,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 else:
     _TestCase = object
 
+_OPTIONAL = (IObservesLoad, IContinues, IDescribes, IForeseesShares, IHasTable, IBuildsInSteps, ILocatesHash)
 _ATTEMPTS = 8
 _SOME, _MANY = 10, 1_000
 _WEIGHTS = (1, 2, 3, 4)
@@ -101,7 +103,7 @@ class LoadBalancerContract(_TestCase):
         for _, balancer in self._balancers():
             verifyObject(ILoadBalancer, balancer)
             self.assertIsInstance(balancer.uses_hash, bool)
-            for optional in (IObservesLoad, IContinues, IDescribes, IHasTable, IBuildsInSteps, ILocatesHash):
+            for optional in _OPTIONAL:
                 if optional.providedBy(balancer):
                     verifyObject(optional, balancer)
 
@@ -281,6 +283,15 @@ class LoadBalancerContract(_TestCase):
                 self.assertEqual(bounded.pick_with_load(number, 0, lambda endpoint: 0), first, f"hash {number}")
                 busy = {endpoint: 100 * (endpoint == first) for endpoint in endpoints}
                 self.assertNotEqual(bounded.pick_with_load(number, 0, busy.__getitem__), first, f"hash {number}")
+
+    def test_shortage(self) -> None:
+        """What a balancer says about a table that is too small are words for people."""
+        for _, balancer in self._balancers():
+            foreseeing = IForeseesShares(balancer, None)
+            shortage = None if foreseeing is None else foreseeing.shortage(2.0)
+            if shortage is not None:
+                self.assertTrue(shortage.problem)
+                self.assertIsInstance(shortage.remedy, str)
 
     def test_description(self) -> None:
         """What a balancer tells of itself, and of the place of a hash, is JSON with text for keys."""

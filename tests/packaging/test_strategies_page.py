@@ -34,9 +34,9 @@ def described() -> dict[str, list[str]]:
 
 
 def members(interface: InterfaceClass) -> list[str]:
-    """The members of an interface, methods with their arguments."""
+    """The members that an interface adds to those that it extends, methods with their arguments."""
     found = []
-    for name in interface:
+    for name in interface.names():
         member = interface[name]
         found.append(f"{name}{member.getSignatureString()}" if isinstance(member, Method) else name)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.loading import GATEWAY, ROUTE, SERVICE, istio, warnings
+from tests.config.test_backend_policy import policy
 
 HASH = "loadBalancer: {consistentHash: {httpHeaderName: x-user}}"
 TWO_PORTS = SERVICE.replace("protocol: HTTP}", "protocol: HTTP}, {number: 81, name: other, protocol: HTTP}")
@@ -124,3 +125,36 @@ class DestinationTests(SynchronousTestCase):
         found = warnings(GATEWAY, SERVICE, route % "")
         self.assertEqual(len(found), 2)
         self.assertIn("spec.http[0].route[1] gets no requests: it has no weight", found[0])
+
+
+class TableTests(SynchronousTestCase):
+    def found(self, policy: str, endpoints: int = 200, more: str = "") -> list[str]:
+        """The warnings about a rule for a service with so many endpoints."""
+        addresses = "".join(f"  - {{address: 10.0.{n >> 8}.{n & 255}}}\n" for n in range(endpoints))
+        service = SERVICE[: SERVICE.index("endpoints:")] + "endpoints:\n" + addresses + "---\n"
+        return warnings(GATEWAY, ROUTE, service, rule(f"trafficPolicy: {{{policy}}}"), more)
+
+    def test_small_ring(self) -> None:
+        """A ring with so few entries that some endpoint has to expect more than twice its share, told at its place."""
+        (found,) = self.found(HASH)
+        self.assertIn("this table of ringHash is too small for 200 endpoints: with 6 entries for each", found)
+        self.assertIn("minimumRingSize: 8192 makes it 1.5 times", found)
+        self.assertEqual(self.found(HASH.replace("x-user", "x-user, ringHash: {minimumRingSize: 8192}")), [])
+        self.assertEqual(self.found(HASH, 50), [])
+
+    def test_small_table(self) -> None:
+        """A table in which some endpoints have no slot."""
+        (found,) = self.found(HASH.replace("x-user", "x-user, maglev: {tableSize: 13}"))
+        self.assertIn("this table of maglev is too small for 200 endpoints with these weights: some get none", found)
+
+    def test_once(self) -> None:
+        """Several clusters of one rule are one warning; where load is bounded, tables may be uneven."""
+        subsets = "subsets: [{name: a}, {name: b}]"
+        texts = rule(f"trafficPolicy: {{{HASH}}}\n{subsets}")
+        route = to(", subset: a", ", subset: b")
+        addresses = "".join(f"  - {{address: 10.0.0.{n}}}\n" for n in range(200))
+        service = SERVICE[: SERVICE.index("endpoints:")] + "endpoints:\n" + addresses + "---\n"
+        found = [it for it in warnings(GATEWAY, service, route, texts) if "this table" in it]
+        self.assertEqual(len(found), 1)
+        bounded = policy("host: app.test\nconsistentHash: {hashBalanceFactor: 120}")
+        self.assertEqual(self.found(HASH, 200, bounded), [])
