@@ -20,6 +20,7 @@ from meshproxy.http.counters import Counters
 from meshproxy.model import Snapshot
 from meshproxy.net.sockets import Sockets
 from meshproxy.service import MeshService, Settings
+from meshproxy.upstream.ejections import Ejection
 from meshproxy.upstream.outliers import Reason
 from tests.serving import FakeReactor, snapshot
 
@@ -254,7 +255,7 @@ class MetricsTests(PagesTestCase):
         """Ejections are there by reason, those that a limit prevented, and how many endpoints are ejected."""
         ejections = self.service.gateway.upstreams.ejections
         for _ in range(3):
-            ejections.ejected("c", "10.0.0.1:80", Reason.CONSECUTIVE_GATEWAY_ERRORS, 30)
+            ejections.ejected(Ejection("c", "10.0.0.1:80", Reason.CONSECUTIVE_GATEWAY_ERRORS), 30)
         ejections.returned("c", "10.0.0.1:80", 30)
         ejections.spared = 4
         samples = self.samples()
