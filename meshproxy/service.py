@@ -61,7 +61,8 @@ class MeshService(Serving):
         secret_files: Callable[[], Mapping[str, bytes | None]] = dict,
     ) -> None:
         super().__init__(reactor, settings, run_in_thread, settle, notify, resolver)
-        self.probes = HealthProbes(reactor, Prober(reactor), self.gateway.upstreams.apply, Random().random)
+        self._prober = Prober(reactor)
+        self.probes = HealthProbes(reactor, self._prober, self.gateway.upstreams.apply, Random().random)
         self.gateway.upstreams.probes = self.probes
         self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address)
         self.reload = Reload(
@@ -155,6 +156,7 @@ class MeshService(Serving):
 
     async def _stop(self) -> None:
         self.probes.stop()
+        await self._prober.close()
         if self.handover is not None:
             self.handover.stop()
         await super()._stop()

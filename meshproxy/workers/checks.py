@@ -36,7 +36,8 @@ class Checks:
     ) -> None:
         self._links = links
         self._told: set[WorkerLink] = set()
-        self.probes = HealthProbes(reactor, probe or Prober(reactor), self._publish, Random().random)
+        self._prober = Prober(reactor)
+        self.probes = HealthProbes(reactor, probe or self._prober, self._publish, Random().random)
         self._resolver = SystemResolver(reactor) if resolver is None else None
         names_from: Any = self._resolver or resolver
         self._discovery = Discovery(reactor, names_from, Builds(run_in_thread), self.probes.replace)
@@ -57,6 +58,7 @@ class Checks:
     def stop(self) -> None:
         """Check nothing any more."""
         self.probes.stop()
+        self._prober.close()
         self._discovery.stop()
         if self._resolver is not None:
             self._resolver.close()

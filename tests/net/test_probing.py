@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.model import Endpoint
-from meshproxy.net.probing import Prober
+from meshproxy.net.probing import KEPT_SECONDS, Prober
 from meshproxy.policies import HealthCheck, HttpProbe
 from meshproxy.upstream.checking import ProbeFailed
 
@@ -76,12 +76,63 @@ class HttpTests(ProbingTestCase):
         return probing, protocol, transport
 
     def test_request(self) -> None:
-        """The request is as configured, to the endpoint's address, over a connection that is not kept."""
+        """The request is as configured, to the endpoint's address."""
         _, _, transport = self.answer()
         head = transport.value().lower()
         self.assertTrue(head.startswith(b"get /healthz?a=1 http/1.1\r\n"))
-        for line in (b"host: shop.example", b"x-probe: 1", b"connection: close", b"user-agent: meshproxy-health-check"):
+        for line in (b"host: shop.example", b"x-probe: 1", b"user-agent: meshproxy-health-check"):
             self.assertEqual(head.count(b"\r\n" + line + b"\r\n"), 1, line)
+
+    def test_kept(self) -> None:
+        """The next check of an endpoint takes the connection of the one before, while that is kept; without cookies."""
+        whole = b"HTTP/1.1 200 OK\r\nset-cookie: a=b\r\ncontent-length: 0\r\n\r\n"
+        probing, protocol, transport = self.answer(whole)
+        self.successResultOf(probing)
+        transport.clear()
+        probing = self.prober(ENDPOINT, HTTP)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+        self.assertTrue(transport.value().startswith(b"GET /healthz"))
+        self.assertNotIn(b"cookie", transport.value().lower())
+        protocol.dataReceived(whole)
+        self.successResultOf(probing)
+        self.reactor.advance(KEPT_SECONDS)
+        self.assertTrue(transport.disconnecting)
+        self.prober(ENDPOINT, HTTP)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+
+    def test_kept_and_closed(self) -> None:
+        """A kept connection that the endpoint closes as it is used is no failure; there is a new one."""
+        probing, protocol, _ = self.answer(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        self.successResultOf(probing)
+        probing = self.prober(ENDPOINT, HTTP)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertNoResult(probing)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.accept()[0].dataReceived(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        self.successResultOf(probing)
+
+    def test_not_kept(self) -> None:
+        """Each place has connections of its own; none is kept for what might not be repeated, nor at a UNIX socket."""
+        posted = evolve(HTTP, http=evolve(HTTP.http, method="POST"))
+        places = [(ENDPOINT, HTTP), (ENDPOINT, evolve(HTTP, port=9)), (Endpoint("192.0.2.8", 8080), HTTP)]
+        for number, (endpoint, check) in enumerate([*places, (ENDPOINT, posted), (ENDPOINT, posted)]):
+            probing = self.prober(endpoint, check)
+            self.assertEqual(len(self.reactor.tcpClients), number + 1)
+            self.accept()[0].dataReceived(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            self.successResultOf(probing)
+        for _ in range(2):
+            self.prober(Endpoint("@abstract", 0), HTTP)
+        self.assertEqual(len(self.reactor.unixClients), 2)
+
+    def test_close(self) -> None:
+        """After all there is neither a connection nor a timer."""
+        probing, protocol, transport = self.answer(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        self.successResultOf(probing)
+        closing = self.prober.close()
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(closing)
+        self.assertTrue(transport.disconnected or transport.disconnecting)
+        self.assertEqual([call for call in self.reactor.getDelayedCalls() if call.getTime() > 31], [])
 
     def test_expected(self) -> None:
         """An expected status passes once the response is there whole."""
@@ -95,6 +146,7 @@ class HttpTests(ProbingTestCase):
         moved = b"HTTP/1.1 302 Found\r\nlocation: http://elsewhere/\r\ncontent-length: 0\r\n\r\n"
         self.assertEqual(self.why(self.answer(moved)[0]), ("status 302", True))
         allowed = evolve(HTTP, http=evolve(HTTP.http, statuses=((200, 399),)))
+        self.prober = Prober(self.reactor)
         self.successResultOf(self.answer(moved, check=allowed)[0])
         self.assertEqual(len(self.reactor.tcpClients), 2)
 

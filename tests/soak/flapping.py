@@ -44,7 +44,7 @@ _CHECKS = f"interval: {_INTERVAL}s, unhealthyThreshold: 1, healthyThreshold: 1"
 
 
 class Fleet:
-    """All endpoints at one port of as many loopback addresses. ``down`` are those that close what comes."""
+    """All endpoints at one port of as many loopback addresses. ``down`` are those that close connections."""
 
     def __init__(self, reactor: Any) -> None:
         self.addresses = [f"127.1.{number // 250}.{number % 250 + 1}" for number in range(ENDPOINTS)]
@@ -72,6 +72,12 @@ class _Member(Serving):
         self.name = self.transport.getHost().host
         if self.name in self._fleet.down:
             self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.name in self._fleet.down:
+            self.transport.abortConnection()
+        else:
+            super().dataReceived(data)
 
 
 async def flap(reactor: Any, seconds: float, strategy: str) -> int:
