@@ -78,6 +78,9 @@ class IConfig(Interface):
     def fail(message: str, hint: str = "") -> NoReturn:
         """Raise ``errors.ConfigError`` at this place."""
 
+    def warn(message: str, hint: str = "") -> None:
+        """Have the user told that this value is allowed, but does nothing or hardly what was meant."""
+
 
 class IRequest(Interface):
     """What a hash key may see of a request: its head as it will be sent upstream, and the connection it came on.

@@ -40,11 +40,14 @@ class CookieKey:
     _line_start: bytes = field(init=False, repr=False, eq=False)
     _line_end: bytes = field(init=False, repr=False, eq=False)
 
+    @property
+    def is_findable(self) -> bool:
+        """False for a name that no cookie can be found by; it is legal, and set with each response."""
+        return not self.name.startswith(" ") and "=" not in self.name and ";" not in self.name
+
     @_found_by.default
     def _name_and_sign(self) -> bytes:
-        # Names that lookup's rules can never find are legal: the cookie is then set with each response.
-        findable = not self.name.startswith(" ") and "=" not in self.name and ";" not in self.name
-        return self.name.encode() + b"=" if findable else b""
+        return self.name.encode() + b"=" if self.is_findable else b""
 
     @_line_start.default
     def _before_value(self) -> bytes:
@@ -92,12 +95,15 @@ def from_config(config: IConfig) -> CookieKey:
     fields = config.fields("name", "path", "ttl", "attributes")
     if "name" not in fields:
         config.fail("httpCookie needs a name")
-    return CookieKey(
+    key = CookieKey(
         name(fields["name"], "the cookie's name"),
         fields["ttl"].duration(timedelta(0)) if "ttl" in fields else None,
         text(fields["path"], "the cookie's path") if "path" in fields else "",
         _attributes(fields["attributes"]) if "attributes" in fields else (),
     )
+    if not key.is_findable:
+        fields["name"].warn(f"no request has a cookie named {key.name!r}")
+    return key
 
 
 def _attributes(config: IConfig) -> tuple[tuple[str, str], ...]:

@@ -7,12 +7,17 @@ but empty has a hash. Source: ``hash_policy.cc`` of Envoy.
 
 from __future__ import annotations
 
+import re
+
 from attrs import field, frozen
 from zope.interface import implementer
 
 from meshproxy.hashing import chain, xxh64
 from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 from meshproxy.strategies.settings import name
+
+_PSEUDO_HEADERS = frozenset({":authority", ":path", ":method", ":scheme"})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @implementer(IHashKey, IShowsKey)
@@ -43,4 +48,7 @@ class HeaderKey:
 
 def from_config(config: IConfig) -> HeaderKey:
     """From the header's name."""
-    return HeaderKey(name(config, "httpHeaderName"))
+    header = name(config, "httpHeaderName")
+    if header.lower() not in _PSEUDO_HEADERS and not _TOKEN.fullmatch(header):
+        config.warn(f"no request has a header named {header!r}")
+    return HeaderKey(header)

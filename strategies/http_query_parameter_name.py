@@ -14,6 +14,9 @@ from meshproxy.hashing import xxh64
 from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 from meshproxy.strategies.settings import name
 
+_NEVER_IN_A_NAME = frozenset("&= ")
+_HINT = "names are compared as they stand in the path, escapes included"
+
 
 @implementer(IHashKey, IShowsKey)
 @frozen
@@ -47,4 +50,7 @@ class QueryParameterKey:
 
 def from_config(config: IConfig) -> QueryParameterKey:
     """From the parameter's name."""
-    return QueryParameterKey(name(config, "httpQueryParameterName"))
+    parameter = name(config, "httpQueryParameterName")
+    if not _NEVER_IN_A_NAME.isdisjoint(parameter):
+        config.warn(f"no request has a parameter named {parameter!r}", _HINT)
+    return QueryParameterKey(parameter)

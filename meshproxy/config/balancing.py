@@ -20,7 +20,7 @@ from meshproxy.config.decoding import Fields, not_served
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.findings import Findings
 from meshproxy.config.locality import LocalitySetting
-from meshproxy.config.nodes import Node
+from meshproxy.config.nodes import Node, Setting
 from meshproxy.errors import ConfigError, Location
 from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.interfaces import (
@@ -101,7 +101,10 @@ class Strategies:
         if factory is None:
             self.missing(name, location)
             return None
-        return self._made(IHashKey, name, location, lambda: factory.from_config(config), or_none=True)
+        setting = config.as_setting()
+        key = self._made(IHashKey, name, location, lambda: factory.from_config(setting), or_none=True)
+        self._warn(setting)
+        return key
 
     def balancing(self, name: str, config: Node | None, location: Location | None) -> Balancing | None:
         """A load balancer's builder, None if it cannot be made."""
@@ -109,7 +112,10 @@ class Strategies:
         if factory is None:
             self.missing(name, location)
             return None
-        builder = self._made(ILoadBalancerBuilder, name, location, lambda: factory.from_config(config))
+        setting = None if config is None else config.as_setting()
+        builder = self._made(ILoadBalancerBuilder, name, location, lambda: factory.from_config(setting))
+        if setting is not None:
+            self._warn(setting)
         return None if builder is None else Balancing(name, builder, location or Location(""), location)
 
     def build(
@@ -125,6 +131,10 @@ class Strategies:
     def table_bytes(self, balancing: Balancing, table: IHasTable) -> int:
         """How much memory the table of a balancer takes, 0 if it cannot tell, which is an error."""
         return self._answer(balancing.name, balancing.named_at, lambda: int(table.table_bytes)) or 0
+
+    def _warn(self, setting: Setting) -> None:
+        for it in setting.warnings:
+            self._findings.warning(it.location, it.message, it.hint)
 
     def _made(
         self,

@@ -21,7 +21,7 @@ from zope.interface import implementer
 from meshproxy import duration
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.scalars import LONE_LETTERS, NULLS, Scalar, resolve
-from meshproxy.errors import ConfigError, Diagnostic, Location, Origin
+from meshproxy.errors import ConfigError, Diagnostic, Location, Origin, Severity
 from meshproxy.interfaces import IConfig
 
 _BOOLEAN_KEY = "unquoted yes, no, on and off are true and false in YAML: put the key in quotes"
@@ -241,6 +241,18 @@ class Node:
         """Raise ``errors.ConfigError`` at this place."""
         raise ConfigError.at(self.location, message, hint)
 
+    def warn(self, message: str, hint: str = "") -> None:
+        """Leave a warning for this place with the ``Setting`` that the value is part of."""
+        node: Node | None = self
+        while not isinstance(node, Setting):
+            assert node is not None, "nobody would hear of this"
+            node = node._parent
+        node.warnings.append(Diagnostic(message, self.location, hint, Severity.WARNING))
+
+    def as_setting(self) -> Setting:
+        """The same value for a strategy, who may warn of it."""
+        return Setting(self._origin, self._value, self._parent, self._step)
+
     def _mapping(self) -> dict[str, tuple[int, int, Value]]:
         if not isinstance(self._value, Entries):
             self._refuse("a mapping")
@@ -306,3 +318,13 @@ class Node:
 
 def _is_null(value: Value) -> bool:
     return type(value) is Text and value.text in NULLS and value.tag != "str"
+
+
+class Setting(Node):
+    """The value of a strategy's setting. ``warnings`` has what the strategy warned of."""
+
+    __slots__ = ("warnings",)
+
+    def __init__(self, origin: Origin, value: Value, parent: Node | None = None, step: str | int = "") -> None:
+        super().__init__(origin, value, parent, step)
+        self.warnings: list[Diagnostic] = []

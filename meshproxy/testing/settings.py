@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshproxy.config.documents import compose
 from meshproxy.config.findings import Findings
-from meshproxy.config.nodes import Node
+from meshproxy.config.nodes import Setting
 from meshproxy.config.yamlerrors import EXPANSION
 from meshproxy.errors import ConfigError, Origin
 from meshproxy.testing.memory import SHOWN_AS
@@ -12,10 +12,11 @@ from meshproxy.testing.memory import SHOWN_AS
 _FIELD = "field"
 
 
-def setting(text: str) -> Node:
+def setting(text: str) -> Setting:
     """What ``text`` stands for where a configuration has it behind ``field:``, with its places.
 
-    ``text`` may begin with line breaks and go on in indented lines. Raises ``errors.ConfigError`` if it is no YAML.
+    ``text`` may begin with line breaks and go on in indented lines. What a strategy warns of is then in the result's
+    ``warnings``. Raises ``errors.ConfigError`` if it is no YAML.
     """
     findings = Findings()
     found = compose(f"{_FIELD}: {text}", Origin(SHOWN_AS), findings, EXPANSION).documents
@@ -25,4 +26,4 @@ def setting(text: str) -> Node:
     node = document.get(_FIELD)
     if node is None:
         raise ValueError("a strategy is never asked about null")
-    return node
+    return node.as_setting()

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.errors import Severity
-from tests.config.loading import GATEWAY, ROUTE, SERVICE, findings, istio
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, findings, istio, warnings
+from tests.config.test_backend_policy import policy
 
 # What is wrong stands between these. They are taken out before the text is loaded.
 _BEGIN, _END = "«", "»"
+_BALANCER = "trafficPolicy: {{loadBalancer: {{consistentHash: {}}}}}"
 
 
 class StrategySettingTests(SynchronousTestCase):
@@ -47,6 +49,15 @@ class StrategySettingTests(SynchronousTestCase):
                 ],
                 f"{name}: {{}}",
             )
+
+    def test_impossible_names(self) -> None:
+        """What a strategy warns of is a warning of the load, of a policy's keys too."""
+        for key in ("httpHeaderName: a b", "httpQueryParameterName: a=b", "httpCookie: {name: a=b}"):
+            rule = istio("DestinationRule", "rule", "host: app.test\n" + _BALANCER.format(f"{{{key}}}"))
+            keys = policy(f"host: app.test\nconsistentHash: {{keys: [{{{key}}}]}}")
+            for texts in ([rule], [rule.replace(key, "httpHeaderName: x"), keys]):
+                (warning,) = warnings(GATEWAY, SERVICE, ROUTE, *texts)
+                self.assertRegex(warning, r"mesh\.yaml:\d+:\d+: (warning: )?no request has a \w+ named 'a.b'")
 
     def test_source_ip(self) -> None:
         """``useSourceIp`` is a boolean."""

@@ -105,6 +105,13 @@ class SettingTests(SynchronousTestCase):
         self.assertEqual(from_config(setting("{name: s, ttl: 0s}")).ttl, timedelta(0))
         self.assertIsNone(from_config(setting("{name: s}")).ttl)
 
+    def test_impossible_names(self) -> None:
+        """A name that no cookie is found by is warned of, at its place."""
+        for text, places in (("sid", []), ("'a b '", []), ("a=b", [15]), ("'a;b'", [15]), ("' a'", [15])):
+            made = setting(f"{{name: {text}}}")
+            from_config(made)
+            self.assertEqual([it.location.column for it in made.warnings], places, text)
+
     def test_refused(self) -> None:
         """What Istio refuses, and what no header could carry, is refused at its place."""
         for text, column in (

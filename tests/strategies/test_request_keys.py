@@ -59,6 +59,13 @@ class HeaderTests(SynchronousTestCase):
         for text in ('""', "1", "[x]", '"x\\n"'):
             self.assertRaises(ConfigError, http_header_name.from_config, setting(f"{text}"))
 
+    def test_impossible_names(self) -> None:
+        """A name that no header can have is warned of, one that a request's head has in another place is not."""
+        for text, warned in (("X-User", 0), ("':Authority'", 0), ("host", 0), ("x user", 1), ("é", 1), ("':x'", 1)):
+            made = setting(text)
+            http_header_name.from_config(made)
+            self.assertEqual(len(made.warnings), warned, text)
+
 
 class QueryTests(SynchronousTestCase):
     def test_first_piece_decides(self) -> None:
@@ -83,6 +90,13 @@ class QueryTests(SynchronousTestCase):
         made = http_query_parameter_name.from_config(setting("id"))
         self.assertEqual(made, QueryParameterKey("id"))
         self.assertRaises(ConfigError, http_query_parameter_name.from_config, setting('""'))
+
+    def test_impossible_names(self) -> None:
+        """A name that no parameter can have is warned of."""
+        for text, warned in (("id", 0), ("i%3Dd", 0), ("'?x'", 0), ("a=b", 1), ("'a&b'", 1), ("a b", 1)):
+            made = setting(text)
+            http_query_parameter_name.from_config(made)
+            self.assertEqual(len(made.warnings), warned, text)
 
 
 class SourceIpTests(SynchronousTestCase):
