@@ -60,8 +60,8 @@ SHAPES = Shapes(
 
 NO_FIELDS = SHAPES.fields(())
 
-# A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
 _TRAILERS = (b"te", b"trailers")
+# A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
 _NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
 
 

@@ -44,7 +44,7 @@ class Message:
         """The fields that have to be the same on both sides, in order of their names."""
         named = {name.strip() for key, value in self.headers if key == b"connection" for name in value.split(b",")}
         dropped = _CHANGED | {name.lower() for name in named}
-        joined = {name: b",".join(v for n, v in self.headers if n == name) for name in _JOINED}
+        joined = {name: b",".join(v for n, v in self.headers if n == name and v) for name in _JOINED}
         found = {
             (name, joined.get(name, value))
             for name, value in self.headers
