@@ -39,6 +39,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet.defer import succeed
     from twisted.internet.threads import deferToThread
 
+    from meshproxy import processlog
     from meshproxy.admin.server import AdminServer
     from meshproxy.admin.token import TokenFile
     from meshproxy.handover import Handover, Invocation, Predecessor
@@ -75,6 +76,8 @@ def makeService(options: Options) -> IService:
     invocation = Invocation(
         [sys.executable, *sys.orig_argv[1:]], os.getcwd(), dict(os.environ), getattr(options, "parent", None) or {}
     )
+    # A daemon logs to a file.
+    finish_log = processlog.install() if invocation.twistd.get("nodaemon") else _nothing
     registry = Registry.discover()
     who = identity(options["proxy_namespace"], options["proxy_labels"], options["proxy_locality"])
     loader = config.Loader(registry, who)
@@ -93,7 +96,7 @@ def makeService(options: Options) -> IService:
     settings = Settings(mapped, listen_address, options["access_log"], options["drain_timeout"], identity=who)
     notify: Callable[[str], None] = notify_supervisor
     if inherited.ready is not None:
-        notify = Predecessor(inherited.ready, notify, partial(_give_up, reactor)).notify
+        notify = Predecessor(inherited.ready, notify, partial(_give_up, reactor, finish_log)).notify
     of_admin, of_listeners = _by_use(inherited.sockets)
     common: dict[str, Any] = {
         **{"paths": paths, "read": read, "load": load, "run_in_thread": deferToThread},
@@ -106,7 +109,7 @@ def makeService(options: Options) -> IService:
     if options["workers"] == 1:
         service = MeshService(reactor, snapshot, settings, **common)
     else:
-        spawn, give_up = partial(Link.spawn, reactor), partial(_give_up, reactor)
+        spawn, give_up = partial(Link.spawn, reactor), partial(_give_up, reactor, finish_log)
         loaded = (sources, snapshot)
         service = Supervisor(reactor, loaded, settings, who, options["workers"], spawn, give_up=give_up, **common)
     for problem in registry.problems:
@@ -170,10 +173,15 @@ class _Refusing(MultiService):
             raise SystemExit(EX_REFUSED) from error
 
 
-def _give_up(reactor: Any) -> None:
+def _give_up(reactor: Any, finish_log: Callable[[], None]) -> None:
     """Stop, with an exit status that says that it was no clean stop; twistd has none."""
     atexit.register(os._exit, EX_REFUSED)
+    atexit.register(finish_log)  # before that
     reactor.stop()
+
+
+def _nothing() -> None:
+    """There is nothing to finish."""
 
 
 def _lines(findings: Sequence[Diagnostic]) -> str:

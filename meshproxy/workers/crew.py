@@ -1,9 +1,9 @@
 """Keeping workers: starting them, and starting them again.
 
 Rules. A worker that ends is followed by another one at once, or, if workers in its place end soon after their start
-again and again, a little later each time, up to ``MOST_SECONDS``; that is logged as critical. A worker serves when it
-has been admitted: it has the present configuration. One that says that it is leaving is followed at once, and serves
-what it has to its end.
+again and again, a little later each time, up to ``MOST_SECONDS``, or ``ALONE_SECONDS`` while no other worker serves;
+that is logged as critical. A worker serves when it has been admitted: it has the present configuration. One that says
+that it is leaving is followed at once, and serves what it has to its end.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ STABLE_SECONDS = 10.0
 """A worker that has served for so long has not ended soon after its start."""
 FIRST_SECONDS = 0.2
 MOST_SECONDS = 30.0
+ALONE_SECONDS = 1.0
 LOUD = 5
 """So many early ends in a row are a crash loop."""
 
@@ -30,14 +31,14 @@ _log = Logger()
 class WorkerLink(Protocol):
     """A worker process as its supervisor sees it.
 
-    ``ended`` fires with how it ended, ``leaving`` when it says that it is leaving. ``on_ejections`` is called with what
-    it says of ejections (``commands.Ejected``).
+    ``ended`` fires with how it ended; ``leaving`` when it drains before its end, with whether it said so itself.
+    ``on_ejections`` is called with what it says of ejections (``commands.Ejected``).
     """
 
     number: int
     pid: int
     ended: Deferred[str]
-    leaving: Deferred[None]
+    leaving: Deferred[bool]
     on_ejections: Callable[[str], None]
 
     def call(self, command: Any, **arguments: Any) -> Deferred[Mapping[str, Any]]:
@@ -158,11 +159,11 @@ class Crew:
         if self._places[link.number].link is link and not self._stopping:
             self.replace(link, failure.getErrorMessage())
 
-    def _left(self, _: None, link: WorkerLink) -> None:
+    def _left(self, of_itself: bool, link: WorkerLink) -> None:
         if self._places[link.number].link is link and not self._stopping:
             _log.info("Worker {n} (pid {pid}) is leaving", n=link.number, pid=link.pid)
             self._leaving.append(link)
-            self._follow(link.number)
+            self._follow(link.number, is_failure=not of_itself)
 
     def _ended(self, how: str, link: WorkerLink) -> str:
         if link in self._leaving:
@@ -174,15 +175,23 @@ class Crew:
             self._follow(link.number)
         return how
 
-    def _follow(self, number: int) -> None:
+    def _follow(self, number: int, is_failure: bool = True) -> None:
         """Start the next one at a place."""
         place = self._places[number]
         since, place.link, place.serving_since = place.serving_since, None, None
         stable = since is not None and self._clock.seconds() - since >= STABLE_SECONDS
-        place.early_ends = 0 if stable else place.early_ends + 1
+        if stable:
+            place.early_ends = 0
+        elif is_failure:
+            place.early_ends += 1
         place.had_outcome = True
         self.restarts += 1
-        wait = delay(place.early_ends)
+        wait = delay(place.early_ends) if is_failure else 0.0
+        if not self.serving:
+            wait = min(wait, ALONE_SECONDS)
+            for other in self._places:
+                if other.call is not None and other.call.getTime() - self._clock.seconds() > ALONE_SECONDS:
+                    other.call.reset(ALONE_SECONDS)
         if place.early_ends >= LOUD:
             _log.critical(
                 "Worker {n} has ended {times} times in a row soon after its start; the next one starts in {wait:g} s",
@@ -199,4 +208,4 @@ def _pass_on(how: str, end: Deferred[str]) -> str:
     return how
 
 
-__all__ = ["LOUD", "MOST_SECONDS", "STABLE_SECONDS", "Crew", "WorkerLink", "delay"]
+__all__ = ["ALONE_SECONDS", "LOUD", "MOST_SECONDS", "STABLE_SECONDS", "Crew", "WorkerLink", "delay"]

@@ -39,7 +39,7 @@ class Link(ProcessProtocol):
         self.number = number
         self.pid = 0
         self.ended: Deferred[str] = Deferred()
-        self.leaving: Deferred[None] = Deferred()
+        self.leaving: Deferred[bool] = Deferred()
         self.on_ejections: Callable[[str], None] = _ignored
         self.control = _Control(self._leave, self._lost, self._hear_of_ejections)
         self._clock = clock
@@ -100,9 +100,9 @@ class Link(ProcessProtocol):
 
     # What the connection tells
 
-    def _leave(self) -> None:
+    def _leave(self, of_itself: bool = True) -> None:
         if not self.leaving.called:
-            self.leaving.callback(None)
+            self.leaving.callback(of_itself)
 
     def _hear_of_ejections(self, ejections: str) -> None:
         self.on_ejections(ejections)
@@ -116,7 +116,7 @@ class Link(ProcessProtocol):
         self._giving_up = None
         if not self.leaving.called:
             _log.error("Worker {n} (pid {pid}) does not hear any more", n=self.number, pid=self.pid)
-            self._leave()
+            self._leave(of_itself=False)
 
     def _tell(self, line: bytes) -> None:
         match = _LINE.match(line)

@@ -14,12 +14,13 @@ PRIORITIES = {LogLevel.debug: 7, LogLevel.info: 6, LogLevel.warn: 4, LogLevel.er
 class PriorityLog:
     """Writes events to a descriptor, each of their lines behind its priority.
 
-    What is not taken at once is dropped: a supervisor that does not read must not hold up requests. What others than
-    meshproxy have to say counts from warnings on.
+    What is not taken at once is dropped, and counted later: a supervisor that does not read must not hold up requests.
+    What others than meshproxy have to say counts from warnings on.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._dropped = 0
         os.set_blocking(descriptor, False)
 
     def __call__(self, event: LogEvent) -> None:
@@ -28,11 +29,13 @@ class PriorityLog:
         if level < LogLevel.warn and not event.get("log_namespace", "").startswith("meshproxy"):
             return
         text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-        lines = "".join(f"<{PRIORITIES[level]}>{line}\n" for line in text.splitlines())
+        lines = [f"<{PRIORITIES[level]}>{line}\n" for line in text.splitlines()]
+        notice = f"<{PRIORITIES[LogLevel.warn]}>{self._dropped} lines could not be logged\n" if self._dropped else ""
         try:
-            os.write(self._descriptor, lines.encode("utf-8", "backslashreplace"))
+            os.write(self._descriptor, (notice + "".join(lines)).encode("utf-8", "backslashreplace"))
+            self._dropped = 0
         except OSError:
-            pass
+            self._dropped += len(lines)
 
 
 __all__ = ["PRIORITIES", "PriorityLog"]

@@ -43,7 +43,7 @@ LAYERS = (
     ),
     ("upstream",),
     ("net", "http"),
-    ("reaping", "reload", "signals", "systemd", "explain"),
+    ("processlog", "reaping", "reload", "signals", "systemd", "explain"),
     ("admin",),
     ("handover", "serving", "service", "workers"),
     ("cli", "options", "tap", "demo"),

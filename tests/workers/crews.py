@@ -21,7 +21,7 @@ class FakeLink:
         self.number = number
         self.pid = pid
         self.ended: Deferred[str] = Deferred()
-        self.leaving: Deferred[None] = Deferred()
+        self.leaving: Deferred[bool] = Deferred()
         self.on_ejections: Callable[[str], None] = lambda ejections: None
         self.told: list[tuple[Any, dict[str, Any]]] = []
         self.waiting: list[tuple[Any, Deferred[Mapping[str, Any]]]] = []

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.workers.crew import LOUD, MOST_SECONDS, STABLE_SECONDS, Crew, delay
+from meshproxy.workers.crew import ALONE_SECONDS, LOUD, MOST_SECONDS, STABLE_SECONDS, Crew, delay
 from tests.workers.crews import FakeLink
 
 
@@ -129,7 +129,7 @@ class CrewTests(SynchronousTestCase):
     def test_leaving(self) -> None:
         """A worker that leaves is followed at once; it goes on to its end, which is no news then."""
         self.started()
-        self.links[1].leaving.callback(None)
+        self.links[1].leaving.callback(True)
         self.assertEqual(self.serving[-1], [100])
         self.clock.advance(0)
         self.admissions[2].callback(None)
@@ -138,6 +138,34 @@ class CrewTests(SynchronousTestCase):
         self.links[1].end("status 0")
         self.assertEqual([link.pid for link in self.crew.links], [100, 102])
         self.assertEqual((self.logged(LogLevel.error), len(self.links)), ([], 3))
+
+    def test_leaving_again_and_again(self) -> None:
+        """Workers that are told to leave are no crash loop; those that only hear nothing any more are one."""
+        self.started()
+        for of_itself, early_ends in ((True, 0), (False, LOUD)):
+            for _ in range(LOUD):
+                self.links[-1].leaving.callback(of_itself)
+                self.clock.advance(delay(LOUD))
+            self.assertEqual(self.crew.most_early_ends, early_ends)
+        self.assertEqual(len(self.logged(LogLevel.critical)), 1)
+
+    def test_crash_loop_of_all(self) -> None:
+        """While no worker serves at all, none waits for long, whenever its own crash loop began."""
+        self.started()
+        for _ in range(LOUD + 3):
+            self.links[-1].end("status 1")
+            self.clock.advance(MOST_SECONDS)
+        self.links[-1].end("status 1")
+        self.clock.advance(1)
+        started = len(self.links)
+        self.links[0].end("status 1")
+        self.clock.advance(0)
+        self.clock.advance(ALONE_SECONDS)
+        self.assertEqual([link.number for link in self.links[started:]], [0, 1])
+        self.links[-1].end("status 1")
+        self.assertIn(f"starts in {ALONE_SECONDS:g} s", self.logged(LogLevel.critical)[-1])
+        self.clock.advance(ALONE_SECONDS)
+        self.assertEqual(len(self.links), started + 3)
 
     def test_cannot_start(self) -> None:
         """A machine that has no room for a process now is asked again later."""
@@ -155,7 +183,7 @@ class CrewTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """A stop is over when all have ended, those that were leaving too; none follows."""
         self.started()
-        self.links[0].leaving.callback(None)
+        self.links[0].leaving.callback(True)
         stopped = self.crew.stop()
         self.links[0].end("status 0")
         self.assertNoResult(stopped)

@@ -37,7 +37,7 @@ class LinkTests(SynchronousTestCase):
         self.clock.advance(LOST_SECONDS / 2)
         self.assertNoResult(self.link.leaving)
         self.clock.advance(LOST_SECONDS / 2)
-        self.successResultOf(self.link.leaving)
+        self.assertFalse(self.successResultOf(self.link.leaving))
         self.link.processEnded(Failure(ProcessDone(0)))
         self.assertEqual(self.successResultOf(self.link.ended), "status 0")
 
@@ -54,7 +54,7 @@ class LinkTests(SynchronousTestCase):
         self.link.control.leaves()
         self.link.control.connectionLost(Failure(ConnectionLost()))
         self.clock.advance(LOST_SECONDS)
-        self.successResultOf(self.link.leaving)
+        self.assertTrue(self.successResultOf(self.link.leaving))
 
     def test_killed_when_it_has_ended(self) -> None:
         """To end what has ended already is no mistake."""

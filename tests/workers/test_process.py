@@ -248,7 +248,11 @@ class PriorityLogTests(SynchronousTestCase):
         self.assertEqual(self.read(), "<2>failing\n")
 
     def test_never_blocks(self) -> None:
-        """Where nobody reads, lines are dropped."""
+        """Where nobody reads, lines are dropped; how many that were is told when somebody reads again."""
         for _ in range(100):
             self.event("x" * 4000)
-        self.assertLess(len(self.read()), 100 * 4000)
+        written = self.read().count("\n")
+        self.assertLess(written, 100)
+        for text in ("again", "and again"):
+            self.event(text)
+        self.assertEqual(self.read(), f"<4>{100 - written} lines could not be logged\n<6>again\n<6>and again\n")

@@ -338,7 +338,7 @@ class ReloadTests(SupervisorTestCase):
         leaving, other = self.links
         del leaving.answers[Prepare]
         reloaded = self.reload(supervisor, snapshot(81))
-        leaving.leaving.callback(None)
+        leaving.leaving.callback(True)
         leaving.answer(Prepare, Refused("it stops"))
         self.assertIs(self.successResultOf(reloaded).result, Result.INSTALLED)
         self.assertEqual([leaving.killed, other.killed], [False, False])
