@@ -77,6 +77,7 @@ class ClusterHealth:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        self._outdated = False  # what is under way is the last build
         self._stop_waiting()
         self._forget()
 

@@ -18,7 +18,14 @@ from meshproxy.interfaces import IBuildsInSteps, IHasTable, ILoadBalancer, ILoad
 from meshproxy.model import Endpoint
 from meshproxy.priority import Loads
 from meshproxy.strategies.ring_hash import RingHash, RingHashBuilder
-from meshproxy.upstream.building import PAUSES, SLICE_SECONDS, SWITCH_SECONDS, Builds, share_processor
+from meshproxy.upstream.building import (
+    BUSY_SECONDS,
+    PAUSE_SECONDS,
+    SLICE_SECONDS,
+    SWITCH_SECONDS,
+    Builds,
+    share_processor,
+)
 
 FIRST, SECOND = (Endpoint("10.0.0.1", 80),), (Endpoint("10.0.0.2", 80),)
 
@@ -155,38 +162,61 @@ class AtOnce:
         self.is_built = True
 
 
+class Turns(Clock):
+    """As a reactor: what is asked for in a turn is done in the next one at the earliest."""
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """What is due, after so much else."""
+        due = [call for call in self.calls if call.getTime() <= self.seconds()]
+        self.rightNow += seconds
+        for call in due:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
 class SteppingTests(SynchronousTestCase):
     """Tables that are built in steps, in the reactor's thread."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = Turns()
         self.builds = Builds(maybeDeferred, self.clock)
 
     def build(self, balancer: object) -> Deferred[ILoadBalancer]:
         return self.builds.run(Made(balancer).build, FIRST)
 
     def test_slices(self) -> None:
-        """As many steps as fit a slice are made at once, then requests have their turn for some time."""
+        """As many steps as fit a slice are made in a turn of the reactor."""
         balancer = Stepwise(self.clock, 8)
         built = self.build(balancer)
         self.assertEqual(balancer.left, 5)
-        (pause,) = self.clock.getDelayedCalls()
-        self.assertGreaterEqual(pause.getTime() - self.clock.seconds(), PAUSES * SLICE_SECONDS)
-        self.clock.advance(pause.getTime() - self.clock.seconds())
+        self.clock.turn()
         self.assertEqual(balancer.left, 2)
         self.assertNoResult(built)
-        self.clock.advance(1)
+        self.clock.turn()
         self.assertIs(self.successResultOf(built), balancer)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_busy(self) -> None:
+        """Where there is something else to do in a turn, the next slice waits after it."""
+        balancer = Stepwise(self.clock, 8)
+        self.build(balancer)
+        self.clock.turn(BUSY_SECONDS)
+        self.assertEqual(balancer.left, 5)
+        (pause,) = self.clock.getDelayedCalls()
+        self.assertAlmostEqual(pause.getTime() - self.clock.seconds(), PAUSE_SECONDS)
+        self.clock.rightNow += PAUSE_SECONDS
+        self.clock.turn()
+        self.assertEqual(balancer.left, 2)
 
     def test_one_after_the_other(self) -> None:
         """The next build waits for the last step of the one before."""
         first, second = (self.build(Stepwise(self.clock, 4)) for _ in range(2))
         self.assertNoResult(first)
-        self.clock.advance(1)
+        self.clock.turn()
         self.successResultOf(first)
         self.assertNoResult(second)
-        self.clock.advance(1)
+        self.clock.turn()
         self.successResultOf(second)
 
     def test_cancelled(self) -> None:
@@ -195,7 +225,7 @@ class SteppingTests(SynchronousTestCase):
         first, second = self.build(unwanted), self.build(Stepwise(self.clock, 1))
         first.cancel()
         self.failureResultOf(first, CancelledError)
-        self.clock.advance(1)
+        self.clock.turn()
         self.successResultOf(second)
         self.assertEqual(unwanted.left, 97)
 
@@ -213,7 +243,7 @@ class SteppingTests(SynchronousTestCase):
         built = self.build(balancer)
         self.assertTrue(at_once.is_built)
         self.assertEqual(in_steps.left, 2)
-        self.clock.advance(1)
+        self.clock.turn()
         self.assertIs(self.successResultOf(built), balancer)
         self.assertEqual(in_steps.left, 0)
 

@@ -434,6 +434,19 @@ class WarmupTests(HealthCase):
         self.assertApproximates(found.count(2) / 600, 0.1 / 0.6, 0.01)
 
 
+class RetirementTests(HealthCase):
+    def test_build_under_way(self) -> None:
+        """A cluster that goes while its table is built, and is out of date already, builds no other one."""
+        self.in_threads()
+        self.serve(endpoints(3), RingHashBuilder())
+        self.answer(500, 1)
+        self.turn()
+        self.answer(500, 2)
+        self.upstreams.update({})
+        self.finish()
+        self.assertEqual((self.threads, self.clock.getDelayedCalls()), ([], []))
+
+
 class DescriptionTests(HealthCase):
     def status(self) -> tuple[Loads, list[EndpointStatus]]:
         loads, endpoints = look(self.state)
