@@ -14,6 +14,7 @@ from zope.interface import Interface
 from zope.interface.interface import InterfaceClass, Method
 
 from meshproxy import interfaces
+from meshproxy.interfaces import IBoundsLoad, IWarmsUp, IWeighsLocalities
 from meshproxy.registry import Registry
 from meshproxy.strategies import maglev, ring_hash
 from tests.packaging.checkout import ROOT
@@ -77,6 +78,18 @@ class BundledTests(SynchronousTestCase):
             (table, maglev.LARGEST_TABLE),
         ):
             self.assertIn(f"{number:,}", row)
+
+    def test_abilities(self) -> None:
+        """What has an effect with which strategy is what their builders can do."""
+        (head,) = re.findall(r"(?m)^\| Setting \|(.*)\|$", PAGE)
+        columns = [re.findall(r"`(\w+)`", cell) for cell in head.split("|")]
+        for setting, ability in (("warmup", IWarmsUp), ("hashBalanceFactor", IBoundsLoad)):
+            (row,) = re.findall(rf"(?m)^\| `{setting}` \|(.*)\|$", PAGE)
+            for names, cell in zip(columns, row.split("|"), strict=True):
+                for name in names:
+                    builder = Registry.discover().load_balancers[name].from_config(None)
+                    self.assertEqual("no effect" not in cell, ability.providedBy(builder), (setting, name))
+                    self.assertTrue(IWeighsLocalities.providedBy(builder), name)
 
 
 class FigureTests(SynchronousTestCase):
