@@ -14,8 +14,9 @@ class UnreadLogTests(ProcessTestCase):
         and with several."""
         config = self.folder() / "mesh.yaml"
         config.write_text(mesh(self.replicas()))
-        for workers in ("1", "2"):
+        for workers, ready in (("1", "is served"), ("2", "2 workers serve")):
             process, port, admin = self.gateway(config, "--workers", workers, "--access-log", "off")
+            process.wait_for(ready)
             pipe = os.open(f"/proc/{process.popen.pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
             try:
                 while True:

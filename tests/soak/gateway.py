@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 
-from tests.processes import PATIENCE, TWISTD
+from tests.processes import TWISTD
 
+SAYS_SECONDS = 120.0
+"""How long to wait for something in the log: as long as a hot restart may take."""
 REASON_SECONDS = 6.0
 """How long after a change of an endpoint sessions may move because of it."""
 
@@ -85,7 +87,7 @@ class Gateway(ProcessProtocol):
 
     async def says(self, pattern: str, since: int = 0) -> bool:
         """Wait until something is in the log, behind its first ``since`` characters; False if it does not come."""
-        deadline = self._reactor.seconds() + PATIENCE
+        deadline = self._reactor.seconds() + SAYS_SECONDS
         while not re.search(pattern, self.log[since:]):
             if self.ended.called or self._reactor.seconds() > deadline:
                 return False
