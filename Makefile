@@ -33,8 +33,9 @@ unit: $(INSTALLED) ## Run the suite; TESTS=tests.test_layers runs a part of it
 	@tools/debian_packages dnsmasq-base || echo "The tests with a name server will be skipped."
 	$(BIN)/python tools/run_tests.py --jobs $(JOBS) $(or $(TESTS),tests)
 
-docs: $(INSTALLED) ## Build the documentation into docs/build, with warnings as errors
+docs: $(INSTALLED) ## Build the documentation into docs/build, and manual pages of it into docs/build/man
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/build
+	$(BIN)/python -m sphinx -q -W --keep-going -b man docs docs/build/man
 
 demo: $(INSTALLED) ## Serve a sample mesh on loopback and show a sticky session
 	$(BIN)/python -m meshproxy.demo

@@ -25,14 +25,33 @@ MOST_WORKERS = 1024
 DEFAULT_ADMIN = "tcp:15000:interface=127.0.0.1"
 
 _T = TypeVar("_T")
+_MORE_USAGE = """
+Examples:
+  twistd -n meshproxy --demo
+      a sample mesh to play with
+  twistd -n meshproxy -c mesh.yaml --map-port 80=8080
+      in the foreground, without privileges
+  twistd -n meshproxy -c /etc/mesh --workers 4 --access-log /var/log/mesh.log
+      four processes, and a file for the access log
+  twistd -n meshproxy -c /etc/mesh --admin unix:/run/meshproxy.sock
+      an admin server that only the owner of the process can reach
+
+Signals: SIGHUP reloads the configuration, SIGUSR1 reopens the access log,
+SIGUSR2 starts a process that takes over, SIGTERM and SIGINT drain and end;
+the second time they end at once.
+
+Exit status: 0 after a clean stop, 1 where the machine refuses something (such
+as a port in use), 64 for wrong usage, 78 for a configuration that does not
+load. meshproxy check finds what is wrong with one beforehand.
+"""
 
 
 class Options(usage.Options):
     """The options; after parsing, ``self`` has their values under the names below."""
 
     synopsis = "-c PATH [options]"
-    longdesc = "Serves what Istio's networking YAML describes. SIGHUP reloads it, SIGTERM drains and ends."
-    optFlags = (["demo", None, "Serve a sample mesh with three replicas inside this process; needs no -c."],)
+    longdesc = "Serves what Istio's networking YAML describes, until a signal ends it."
+    optFlags = (["demo", None, "Serve a sample mesh with three replicas inside this process, instead of -c."],)
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -51,13 +70,13 @@ class Options(usage.Options):
         )
 
     def opt_config(self, path: str) -> None:
-        """A file or folder of YAML; can be given several times."""
+        """A file, or a folder with *.yaml, *.yml and *.json; repeatable, all of them are one configuration."""
         self["config"].append(os.path.abspath(_not_empty("--config", path)))
 
     opt_c = opt_config
 
     def opt_map_port(self, ports: str) -> None:
-        """P=Q: listen on port Q where the configuration says P (Q=0: a free one); can be given several times."""
+        """P=Q: listen on port Q where the configuration says P, such as 80=8080; 80=0 takes a free one; repeatable."""
         from_text, equals, to_text = ports.partition("=")
         source, target = _port(from_text), _port(to_text)
         if not equals or not source or target is None:
@@ -67,14 +86,14 @@ class Options(usage.Options):
         self["map_port"][source] = target
 
     def opt_listen_address(self, address: str) -> None:
-        """IP to listen on where a server has no `bind` [default: all IPv4 addresses]"""
+        """IP to listen on where a server has no `bind`, such as 127.0.0.1 or :: [default: all IPv4 addresses]"""
         try:
             self["listen_address"] = str(ip_address(address))
         except ValueError:
             raise usage.UsageError(f"--listen-address {address}: not an IP address") from None
 
     def opt_workers(self, number: str) -> None:
-        """Processes that serve, or auto for one per core; 1 serves in this process [default: auto; with --demo 1]"""
+        """How many processes serve; auto is one for each usable core, 1 is this one [default: auto; with --demo 1]"""
         if number == "auto":
             self["workers"] = usable_cores()
         elif number.isascii() and number.isdecimal() and 1 <= int(number) <= MOST_WORKERS:
@@ -83,11 +102,11 @@ class Options(usage.Options):
             raise usage.UsageError(f"--workers {number}: neither a number from 1 to {MOST_WORKERS} nor auto")
 
     def opt_admin(self, endpoint: str) -> None:
-        """Twisted endpoint of the admin server, or off [default: tcp:15000:interface=127.0.0.1]"""
+        """Endpoint of the admin server, such as unix:/run/mesh.sock, or off [default: tcp:15000:interface=127.0.0.1]"""
         self["admin"] = _not_empty("--admin", endpoint)
 
     def opt_admin_token_file(self, path: str) -> None:
-        """File with the token that drain and reload by the admin server need over TCP [default: none, so not there]"""
+        """File with the token that meshproxy drain and reload need over TCP [default: none, they are refused]"""
         self["admin_token_file"] = os.path.abspath(_not_empty("--admin-token-file", path))
 
     def opt_access_log(self, path: str) -> None:
@@ -95,7 +114,7 @@ class Options(usage.Options):
         self["access_log"] = path if _not_empty("--access-log", path) in ("-", "off") else os.path.abspath(path)
 
     def opt_proxy_namespace(self, namespace: str) -> None:
-        """The namespace of this gateway, for exportTo and the like [default: istio-system]"""
+        """The namespace of this gateway, for exportTo, sourceNamespace and the like [default: istio-system]"""
         self["proxy_namespace"] = _not_empty("--proxy-namespace", namespace)
 
     def opt_proxy_label(self, label: str) -> None:
@@ -104,11 +123,11 @@ class Options(usage.Options):
         self["proxy_labels"][key] = value
 
     def opt_proxy_locality(self, locality: str) -> None:
-        """REGION/ZONE/SUBZONE: where this gateway is, for localityLbSetting [default: unknown]"""
+        """REGION/ZONE/SUBZONE: where this gateway is, such as eu/west/a, for localityLbSetting [default: unknown]"""
         self["proxy_locality"] = _of_identity("--proxy-locality", locality, check_locality)
 
     def opt_drain_timeout(self, text: str) -> None:
-        """How long a stopping process serves what it has begun, such as 1m30s [default: 30s]"""
+        """How long a stopping process serves what it has begun, such as 90s or 1m30s [default: 30s]"""
         try:
             seconds = duration.parse(text).total_seconds()
         except ValueError as error:
@@ -116,6 +135,11 @@ class Options(usage.Options):
         if seconds < 0:
             raise usage.UsageError(f"--drain-timeout {text}: must not be negative")
         self["drain_timeout"] = seconds
+
+    def getUsage(self, width: int | None = None) -> str:
+        """See ``usage.Options``; with examples, signals and exit statuses."""
+        text: str = super().getUsage(width)
+        return text + _MORE_USAGE
 
     def opt_version(self) -> NoReturn:
         """Print the version and exit."""

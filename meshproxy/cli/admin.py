@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 from meshproxy.admin.token import TokenFile
 
 EX_UNAVAILABLE = 69
-"""Nobody answers."""
+NOBODY = {EX_UNAVAILABLE: "no gateway answers there"}
+"""For the help of commands that ask one."""
 DEFAULT_ADDRESS = "127.0.0.1:15000"
 _TOKEN_VARIABLE = "MESHPROXY_ADMIN_TOKEN_FILE"
 _UNIX = "unix:"
@@ -59,7 +60,8 @@ def add_admin_argument(parser: argparse.ArgumentParser) -> None:
         "--admin",
         default=DEFAULT_ADDRESS,
         metavar="ADDRESS",
-        help="HOST:PORT of the admin server, or unix:PATH [default: %(default)s]",
+        help="where the gateway's admin server is: HOST:PORT, or unix:PATH such as unix:/run/meshproxy.sock "
+        "[default: %(default)s]",
     )
 
 
@@ -69,7 +71,8 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
         "--token-file",
         default=os.environ.get(_TOKEN_VARIABLE, ""),
         metavar="PATH",
-        help=f"the gateway's --admin-token-file, which it asks for over TCP [default: ${_TOKEN_VARIABLE}]",
+        help="the file with the token that the gateway was given as --admin-token-file; not needed with unix:PATH "
+        f"[default: the environment's {_TOKEN_VARIABLE}]",
     )
 
 

@@ -19,6 +19,17 @@ _SHOWN_AS = "<stdin>"
 _T = TypeVar("_T")
 
 
+PATH_HELP = "a file, a folder (its *.yaml, *.yml and *.json), or - for standard input"
+
+
+def add_format_argument(parser: argparse.ArgumentParser, *more: str) -> None:
+    """The option that says for whom something is printed; of ``more``, the first word is one more choice."""
+    kinds = ("text for people", "json for programs (its keys are kept over releases)", *more)
+    choices = [kind.partition(" ")[0] for kind in kinds]
+    help_text = f"{', '.join(kinds)} [default: text]"
+    parser.add_argument("--format", choices=choices, default="text", help=help_text)
+
+
 def add_config_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """The option that names the configuration."""
     parser.add_argument(
@@ -27,32 +38,34 @@ def add_config_argument(parser: argparse.ArgumentParser, required: bool = True) 
         action="append",
         required=required,
         metavar="PATH",
-        help="a file or folder of YAML, or - for standard input; repeatable",
+        help=f"{PATH_HELP}; repeatable, all of them are one configuration",
     )
 
 
 def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say who the gateway is."""
-    parser.add_argument(
+    group = parser.add_argument_group("who the gateway is", "as to twistd meshproxy")
+    group.add_argument(
         "--proxy-namespace",
         default=ProxyIdentity().namespace,
         metavar="N",
         type=_not_empty,
-        help="the namespace of the gateway, for exportTo and the like [default: %(default)s]",
+        help="its namespace, for exportTo, sourceNamespace and the like [default: %(default)s]",
     )
-    parser.add_argument(
+    group.add_argument(
         "--proxy-label",
         action="append",
         default=[],
         metavar="K=V",
         type=_reading(split_label),
-        help="a label of the gateway, for a Gateway's selector; repeatable [default: those of Istio's gateway]",
+        help="one of its labels, for a Gateway's selector, such as istio=edge; repeatable "
+        "[default: istio=ingressgateway, app=istio-ingressgateway]",
     )
-    parser.add_argument(
+    group.add_argument(
         "--proxy-locality",
         metavar="REGION/ZONE/SUBZONE",
         type=_reading(check_locality),
-        help="where the gateway is, for localityLbSetting [default: unknown]",
+        help="where it is, for localityLbSetting, such as eu/west/a [default: unknown]",
     )
 
 

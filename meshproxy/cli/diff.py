@@ -11,7 +11,15 @@ from typing import Any, BinaryIO, TextIO
 from attrs import asdict
 from twisted.internet.task import Clock
 
-from meshproxy.cli.arguments import add_identity_arguments, load, reason, wants_color
+from meshproxy.cli.arguments import (
+    PATH_HELP,
+    add_format_argument,
+    add_identity_arguments,
+    load,
+    reason,
+    wants_color,
+)
+from meshproxy.cli.helptext import NOT_LOADED, Help
 from meshproxy.config.diagnostics import visible
 from meshproxy.explain.difference import ClusterChange, Difference, RouteChange, difference
 from meshproxy.explain.drawing import movement_svg
@@ -22,24 +30,46 @@ from meshproxy.model import Snapshot
 from meshproxy.registry import Registry
 
 EX_MOVED = 1
+HELP = Help(
+    "tell what a change does to requests and sessions",
+    """\
+Compares two configurations by what requests would notice: listeners, routes,
+policies and endpoints, and for each cluster that chooses by hash the share of
+its sessions that moves, beside the share that has to.""",
+    (
+        ("meshproxy diff mesh.yaml mesh-new.yaml", "before a change"),
+        ("git show HEAD:mesh.yaml | meshproxy diff - mesh.yaml", "what is not committed"),
+        ("meshproxy diff --max-moved 10% old/ new/", "as a gate of a pipeline"),
+        (
+            "meshproxy diff --access-log access.log --log-header Cookie=cookie old/ new/",
+            "for the requests that there were",
+        ),
+    ),
+    {
+        0: "compared, whatever came of it",
+        1: "more moves than --max-moved, or a file cannot be read or written",
+        **NOT_LOADED,
+    },
+)
 _MOST_PAIRS = 10
 _RESET, _RED, _GREEN, _BOLD = "\x1b[0m", "\x1b[31m", "\x1b[32m", "\x1b[1m"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser the arguments of this command."""
-    parser.add_argument("old", metavar="OLD", help="a file or folder of YAML, or - for standard input")
-    parser.add_argument("new", metavar="NEW", help="another one")
+    parser.add_argument("old", metavar="OLD", help=PATH_HELP)
+    parser.add_argument("new", metavar="NEW", help="the same for what is to come")
     parser.add_argument(
         "--max-moved",
         type=_percent,
         metavar="P%",
-        help="exit with status 1 if more than this moves: of some cluster's sessions, or of the log's requests",
+        help="a gate: end with status 1 if more than this, such as 10%%, moves of some cluster's sessions or, with "
+        "--access-log, of the log's requests",
     )
     parser.add_argument(
         "--access-log",
         metavar="FILE",
-        help="an access log, in text or JSON, whose requests both configurations are asked",
+        help="an access log in Istio's text format or in JSON; both configurations are asked for its requests",
     )
     parser.add_argument(
         "--log-header",
@@ -47,17 +77,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_pair,
         metavar="NAME=KEY",
-        help="a header that a JSON log has under another name, such as Cookie=cookie; repeatable",
+        help="under which key a JSON log has a header that matters, such as Cookie=cookie; repeatable",
     )
     parser.add_argument(
         "--samples",
         type=_positive,
         default=SAMPLES,
         metavar="N",
-        help="how many hashes are compared for each cluster [default: %(default)s]",
+        help="how many hashes are compared in each cluster; shares are right to about 1 in N [default: %(default)s]",
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="[default: text]")
-    parser.add_argument("--svg", metavar="FILE", help="draw there what moves in the cluster in which most does")
+    add_format_argument(parser)
+    parser.add_argument("--svg", metavar="FILE", help="a picture to write of the cluster in which most moves")
     add_identity_arguments(parser)
 
 

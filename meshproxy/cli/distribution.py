@@ -10,7 +10,15 @@ from typing import BinaryIO, TextIO
 
 from attrs import asdict
 
-from meshproxy.cli.arguments import EX_USAGE, add_config_argument, add_identity_arguments, load, reason
+from meshproxy.cli.arguments import (
+    EX_USAGE,
+    add_config_argument,
+    add_format_argument,
+    add_identity_arguments,
+    load,
+    reason,
+)
+from meshproxy.cli.helptext import NOT_LOADED, Help
 from meshproxy.config.diagnostics import suggest, visible
 from meshproxy.explain.drawing import shares_svg
 from meshproxy.explain.keyspace import SAMPLES, Shares, sample_hashes, shares
@@ -19,6 +27,19 @@ from meshproxy.model import Cluster
 from meshproxy.registry import Registry
 
 EX_FINDINGS = 1
+HELP = Help(
+    "tell how evenly sessions are spread over endpoints",
+    """\
+Shows for each cluster that chooses by hash what share of the sessions each
+endpoint gets, and how far the most and the least loaded are from their even
+share.""",
+    (
+        ("meshproxy distribution -c mesh.yaml", "all clusters"),
+        ("meshproxy distribution -c mesh.yaml --cluster shop --svg shop.svg", "a picture of one"),
+        ("meshproxy distribution -c mesh.yaml --keys users.txt", "for keys that there are"),
+    ),
+    {0: "told", 1: "no cluster is meant, or a file cannot be read or written", **NOT_LOADED},
+)
 _BAR = 40
 _VERSION = 1
 
@@ -26,13 +47,17 @@ _VERSION = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser the arguments of this command."""
     add_config_argument(parser)
-    parser.add_argument("--cluster", metavar="NAME", help="only clusters whose name contains this")
-    parser.add_argument("--keys", metavar="FILE", help="keys of real sessions, one in a line, instead of samples")
+    parser.add_argument("--cluster", metavar="PART", help="only clusters whose name contains this [default: all]")
+    parser.add_argument("--keys", metavar="FILE", help="keys of real sessions, one in a line, instead of even samples")
     parser.add_argument(
-        "--samples", type=int, default=SAMPLES, metavar="N", help="how many hashes are looked at [default: %(default)s]"
+        "--samples",
+        type=int,
+        default=SAMPLES,
+        metavar="N",
+        help="how many hashes are looked at; shares are right to about 1 in N [default: %(default)s]",
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="[default: text]")
-    parser.add_argument("--svg", metavar="FILE", help="draw the shares of one cluster there")
+    add_format_argument(parser)
+    parser.add_argument("--svg", metavar="FILE", help="a picture to write of the one cluster that --cluster leaves")
     add_identity_arguments(parser)
 
 

@@ -5,18 +5,50 @@ from __future__ import annotations
 import argparse
 from typing import BinaryIO, TextIO
 
-from meshproxy.cli.admin import EX_UNAVAILABLE, AdminServer, Unavailable, add_admin_argument, add_token_argument
+from meshproxy.cli.admin import (
+    EX_UNAVAILABLE,
+    NOBODY,
+    AdminServer,
+    Unavailable,
+    add_admin_argument,
+    add_token_argument,
+)
 from meshproxy.cli.arguments import EX_USAGE
+from meshproxy.cli.helptext import Help
 
 EX_REFUSED = 1
+HELP = Help(
+    "let an endpoint of a running gateway take no new sessions",
+    """\
+Begins or ends a drain, or lists those that were begun. An endpoint that drains
+gets only requests of the sessions that it has, which a persistence cookie
+names; without persistence it gets none. A drain is for all clusters and worker
+processes, outlives reloads, and ends with the gateway.""",
+    (
+        ("meshproxy drain start 10.0.0.2:8080 --for 10m --token-file /etc/meshproxy/token", "before it is stopped"),
+        ("meshproxy drain list", "what drains, and until when"),
+        ("meshproxy drain stop 10.0.0.2:8080 --admin unix:/run/meshproxy.sock", "let it take sessions again"),
+    ),
+    {0: "done", 1: "the gateway refuses it", **NOBODY},
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser the arguments of this command."""
-    parser.add_argument("action", choices=("list", "start", "stop"))
-    parser.add_argument("endpoint", nargs="?", metavar="IP[:PORT]", help="IPv6 with a port as [IP]:PORT")
-    parser.add_argument("--for", dest="duration", metavar="D", help="how long sessions stay, such as 10m")
-    parser.add_argument("--until", metavar="TIME", help="the same as a time, such as 2030-05-01T12:00:00Z")
+    parser.add_argument("action", choices=("list", "start", "stop"), help="list what drains, begin it, or end it")
+    parser.add_argument(
+        "endpoint",
+        nargs="?",
+        metavar="IP[:PORT]",
+        help="an endpoint, or all at an address; IPv6 with a port is [IP]:PORT; not with list",
+    )
+    parser.add_argument(
+        "--for",
+        dest="duration",
+        metavar="D",
+        help="how long the sessions that it has stay, such as 90s or 1h30m [default: as long as it drains]",
+    )
+    parser.add_argument("--until", metavar="TIME", help="until when they stay, such as 2030-05-01T12:00:00Z")
     add_admin_argument(parser)
     add_token_argument(parser)
 

@@ -9,50 +9,82 @@ from typing import BinaryIO, TextIO
 
 from twisted.internet.task import Clock
 
-from meshproxy.cli.admin import DEFAULT_ADDRESS, EX_UNAVAILABLE, AdminServer, Unavailable, add_admin_argument
+from meshproxy.cli.admin import DEFAULT_ADDRESS, EX_UNAVAILABLE, NOBODY, AdminServer, Unavailable, add_admin_argument
 from meshproxy.cli.arguments import (
     EX_USAGE,
     add_config_argument,
+    add_format_argument,
     add_identity_arguments,
     load,
     names_a_gateway,
     wants_color,
 )
+from meshproxy.cli.helptext import NOT_LOADED, Help
 from meshproxy.explain import Asked, Explanation, explain, parse_asked
 from meshproxy.explain.rendering import render
 from meshproxy.http.gateway import Gateway
 from meshproxy.registry import Registry
 
 EX_NOT_SERVED = 1
+HELP = Help(
+    "tell where a request goes, and why",
+    """\
+Tells which listener, virtual host and route a request comes to, which rules
+do not match and why, and which endpoint it gets by which hash key. The code
+that serves is asked, so the answer is what happens. Nothing is sent.""",
+    (
+        ("meshproxy explain -c mesh.yaml 'GET http://test.com/x?a=1'", "by a configuration"),
+        (
+            "meshproxy explain -c mesh.yaml http://test.com/ -H 'Cookie: ISTIOID=abc' --from 10.0.0.7",
+            "a session's request, from a client",
+        ),
+        (
+            "meshproxy explain --live http://127.0.0.1:8080/ -H 'Host: test.com'",
+            "by what a gateway serves now and knows of its endpoints",
+        ),
+    ),
+    {
+        0: "an endpoint, a redirect or a direct response answers",
+        1: "nothing serves it: no route, endpoint or listener, or no valid request",
+        **NOBODY,
+        **NOT_LOADED,
+    },
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser the arguments of this command."""
-    parser.add_argument("request", metavar="[METHOD ]URL", help="such as 'GET http://test.com/x?a=1'")
+    parser.add_argument(
+        "request", metavar="REQUEST", help="[METHOD ]URL, such as http://test.com/x?a=1 or 'POST http://test.com/'"
+    )
     add_config_argument(parser, required=False)
     parser.add_argument(
         "--live",
         action="store_true",
-        help="ask the gateway that runs, which knows the state of its endpoints, instead of reading a configuration",
+        help="ask the gateway that runs, which knows the state of its endpoints; without -c and --proxy-...",
     )
     add_admin_argument(parser)
     parser.add_argument(
-        "-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="a header; repeatable"
+        *("-H", "--header"),
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="a header of the request, such as 'Cookie: ISTIOID=abc'; repeatable",
     )
     parser.add_argument(
         "--from",
         dest="client",
         default="",
         metavar="IP[:PORT]",
-        help="the address that the request comes from [default: 127.0.0.1]",
+        help="the client's address [default: 127.0.0.1]",
     )
     parser.add_argument(
         "--port",
         type=int,
         metavar="P",
-        help="the port of the configuration that the request comes to [default: that of the URL]",
+        help="the gateway's port that the request comes to, where it is not that of the URL",
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="[default: text]")
+    add_format_argument(parser)
     add_identity_arguments(parser)
 
 

@@ -16,31 +16,41 @@ from typing import NoReturn
 from meshproxy import __version__
 from meshproxy.cli import check, diff, distribution, drain, explain, plugins, reload, status
 from meshproxy.cli.arguments import EX_CONFIG, EX_USAGE, wants_color
-from meshproxy.config.diagnostics import render
+from meshproxy.config.diagnostics import render, suggest
 from meshproxy.errors import ConfigError
 
 _EX_PIPE = 141
-_EPILOG = "To serve a configuration: twistd -n meshproxy -c PATH"
+_NAME = "meshproxy"
+_USAGE = f"{_NAME} [-h] [--version] COMMAND ..."
+_FORMAT = argparse.RawDescriptionHelpFormatter
+_TEXT = """\
+Looks at configurations and plugins of meshproxy, and at a gateway that runs.
+What serves is twistd: twistd -n meshproxy -c PATH (twistd meshproxy --help)."""
 _COMMANDS = {
-    check: "print everything that is wrong with a configuration, and all that has no effect",
-    explain: "tell where a request goes, and why",
-    diff: "tell what a change of the configuration changes for requests, and how many sessions move",
-    drain: "let an endpoint of a running gateway take no new sessions",
-    distribution: "tell how evenly sessions are spread over endpoints",
-    status: "tell what a running gateway serves, and in which state",
-    reload: "have a running gateway read its configuration anew, and tell how that ended",
-    plugins: "list the strategies that are installed, and what is wrong with those that cannot be used",
+    it.__name__.rpartition(".")[2]: it for it in (check, explain, diff, distribution, status, drain, reload, plugins)
 }
+_EPILOG = f"""\
+commands:
+{"".join(f"  {name:<14}{command.HELP.summary}{chr(10)}" for name, command in _COMMANDS.items())}
+meshproxy COMMAND --help has the options, examples and exit statuses of each."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(EX_USAGE, f"{self.prog}: {message} (try {self.prog} --help)\n")
 
+    def refuse(self, unknown: str) -> NoReturn:
+        """End with what is said of an argument that the command does not have."""
+        name = unknown.partition("=")[0]
+        near = suggest(name, [option for action in self._actions for option in action.option_strings])
+        self.error(f"there is no {name}{f', {near}' if near else ''}")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` (by default those of the process) ask for; its exit status."""
-    given = _parser().parse_args(arguments)
+    given, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        given.parser.refuse(unknown[0])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character of a file
     try:
@@ -59,16 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="meshproxy",
-        description="Looks at configurations and plugins of meshproxy, and at a gateway that runs.",
-        epilog=_EPILOG,
+    parser = _Parser(prog=_NAME, description=_TEXT, epilog=_EPILOG, formatter_class=_FORMAT, usage=_USAGE)
+    parser.add_argument("--version", action="version", version=f"meshproxy {__version__}", help="print the version")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog=_NAME
     )
-    parser.add_argument("--version", action="version", version=f"meshproxy {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command, what in _COMMANDS.items():
-        name = command.__name__.rpartition(".")[2]
-        added = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    for name, command in _COMMANDS.items():
+        told = command.HELP
+        added = commands.add_parser(name, description=told.text, epilog=told.epilog, formatter_class=_FORMAT)
         command.add_arguments(added)
-        added.set_defaults(run=command.run)
+        added.set_defaults(run=command.run, parser=added)
     return parser

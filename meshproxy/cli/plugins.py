@@ -15,12 +15,26 @@ from typing import BinaryIO, TextIO
 
 from attrs import asdict, frozen
 
+from meshproxy.cli.arguments import add_format_argument
 from meshproxy.cli.distributions import Distribution, Distributions
+from meshproxy.cli.helptext import Help
 from meshproxy.interfaces import IHashKeyFactory
 from meshproxy.plugin import Declaration, StrategyNotLoaded
 from meshproxy.registry import Offer, Registry
 
 EX_UNUSABLE = 1
+HELP = Help(
+    "list the installed strategies, and what is wrong with them",
+    """\
+Lists each hash key and load balancer that is installed, from which package
+and file, and what is wrong with those that cannot be used. Each is loaded,
+so whatever a configuration would meet is found here first.""",
+    (
+        ("meshproxy plugins", "after an installation"),
+        ("meshproxy plugins --format json", "for a program"),
+    ),
+    {0: "all of them can be used", 1: "some cannot"},
+)
 VERSION = 1
 _TITLES = ("NAME", "KIND", "API", "DISTRIBUTION", "FILE")
 
@@ -44,9 +58,7 @@ class Listed:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Tell a parser the arguments of this command."""
-    parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="how strategies are listed [default: text]"
-    )
+    add_format_argument(parser)
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:

@@ -6,10 +6,35 @@ import argparse
 from http import HTTPStatus
 from typing import BinaryIO, TextIO
 
-from meshproxy.cli.admin import EX_UNAVAILABLE, AdminServer, Unavailable, add_admin_argument, add_token_argument
+from meshproxy.cli.admin import (
+    EX_UNAVAILABLE,
+    NOBODY,
+    AdminServer,
+    Unavailable,
+    add_admin_argument,
+    add_token_argument,
+)
 from meshproxy.cli.arguments import EX_CONFIG, EX_USAGE
+from meshproxy.cli.helptext import Help
 
 EX_REFUSED = 1
+HELP = Help(
+    "have a running gateway read its configuration anew",
+    """\
+Has the gateway read its files now, and waits until all of its processes serve
+them, or until it is plain that they cannot. What is wrong with them is
+printed, and then nothing has changed. SIGHUP does the same without a word.""",
+    (
+        ("meshproxy reload --token-file /etc/meshproxy/token", "the gateway on this machine"),
+        ("meshproxy reload --admin unix:/run/meshproxy.sock", "by a UNIX socket, which needs no token"),
+    ),
+    {
+        0: "what the files say is served",
+        1: "the gateway refuses to reload",
+        **NOBODY,
+        EX_CONFIG: "the files do not load; all is served on as before",
+    },
+)
 _SECONDS = 600.0  # a large table of hashes takes half a minute, and there may be many
 
 

@@ -124,7 +124,8 @@ class UsageTests(CheckTestCase):
         """One line on standard error that names the mistake, and status 64."""
         for arguments, said in (
             ([], "PATH"),
-            (["a.yaml", "--nope"], "--nope"),
+            (["a.yaml", "--nope"], "meshproxy check: there is no --nope (try meshproxy check --help)"),
+            (["a.yaml", "--strct"], "did you mean '--strict'?"),
             (["a.yaml", "--format=xml"], "xml"),
             (["a.yaml", "--proxy-label=istio"], "istio=ingressgateway"),
             (["a.yaml", "--proxy-namespace="], "must not be empty"),
