@@ -22,7 +22,8 @@ from meshproxy.policies import Drain
 from meshproxy.reload import Outcome, Result
 from meshproxy.serving import Settings
 from meshproxy.upstream.drains import dump_drains
-from meshproxy.workers import commands
+from meshproxy.workers import commands, rollout
+from meshproxy.workers import supervisor as supervisor_module
 from meshproxy.workers.commands import (
     Begin,
     Count,
@@ -38,6 +39,7 @@ from meshproxy.workers.commands import (
     Stop,
 )
 from meshproxy.workers.figures import dump
+from meshproxy.workers.sealed import seal
 from meshproxy.workers.supervisor import (
     DESCRIBE_SECONDS,
     FOLLOW_SECONDS,
@@ -72,6 +74,7 @@ class SupervisorTestCase(SynchronousTestCase):
         self.given_up = 0
         self.willing = True
         self.next = snapshot(80)
+        self.secret_files: dict[str, bytes | None] = {}
 
     def spawn(self, number: int) -> FakeLink:
         link = FakeLink(number, 100 + len(self.links))
@@ -99,6 +102,7 @@ class SupervisorTestCase(SynchronousTestCase):
             give_up,
             notify=self.told.append,
             sockets=Sockets(count=2, bind=self.reactor.bind),
+            secret_files=lambda: self.secret_files,
         )
 
     def started(self, *args: Any, **settings: Any) -> Supervisor:
@@ -294,6 +298,22 @@ class ReloadTests(SupervisorTestCase):
         self.assertIs(self.successResultOf(reloaded).result, Result.INSTALLED)
         self.assertEqual(self.reactor.bound, [("0.0.0.0", 81)] * 2)
         self.assertEqual(supervisor.listeners, 1)
+
+    def test_secret_files(self) -> None:
+        """Workers get what the supervisor read from files with secrets; they read none themselves."""
+        sealed: list[dict[str, bytes | None]] = []
+
+        def recorded(sources: Sources) -> int:
+            sealed.append(dict(sources.secret_files))
+            return seal(sources)
+
+        for module in (supervisor_module, rollout):
+            self.patch(module, "seal", recorded)
+        self.secret_files = {"/run/secret": b"at the start"}
+        supervisor = self.started()
+        self.secret_files = {"/run/secret": b"changed since"}
+        self.assertIs(self.successResultOf(self.reload(supervisor, snapshot(81))).result, Result.INSTALLED)
+        self.assertEqual(sealed, [{"/run/secret": b"at the start"}, self.secret_files])
 
     def test_port_in_use(self) -> None:
         """A configuration whose ports cannot be had is one that workers never hear of."""
