@@ -187,12 +187,13 @@ class PolicyOrigin:
     """Where a cluster's load balancer comes from.
 
     ``strategy`` is its name. ``source`` is the object and its level in words, empty where nobody said anything and the
-    default holds; ``location`` is then None.
+    default holds; ``location`` is then None, and so is ``named_at``, where the strategy itself is named.
     """
 
     strategy: str
     source: str = ""
     location: Location | None = None
+    named_at: Location | None = None
 
 
 @frozen

@@ -60,7 +60,7 @@ def load_to_serve(loader: Loader, sources: Sources, previous: Snapshot | None) -
             except PLUGIN_ERRORS as error:
                 origin = snapshot.origins[name]
                 message = f"strategy {origin.strategy} failed: {describe_failure(error)}"
-                raise ConfigError(with_excerpts([Diagnostic(message, origin.location)], sources)) from error
+                raise ConfigError(with_excerpts([Diagnostic(message, origin.named_at)], sources)) from error
     return snapshot
 
 

@@ -319,7 +319,7 @@ def _origin(balancing: Balancing, rule: MergedRule | None, port: int, subset: Su
     if rule is None or not level:
         return PolicyOrigin(balancing.name)
     owners = " and ".join(str(part.metadata) for part in rule.rules)
-    return PolicyOrigin(balancing.name, f"{level} of {owners}", balancing.location)
+    return PolicyOrigin(balancing.name, f"{level} of {owners}", balancing.location, balancing.named_at)
 
 
 def _port(destination: Destination, service: Service, gateway_port: int) -> int:

@@ -213,7 +213,7 @@ class ThirdPartyTests(SynchronousTestCase):
         self.assertEqual(errors(GATEWAY, SERVICE, ROUTE, text, registry=registry()), [])
         loader = Loader(registry(), ProxyIdentity())
         told = self.assertRaises(ConfigError, load_to_serve, loader, sources(GATEWAY, SERVICE, ROUTE, text), None)
-        self.assertIn("strategy example.com/table failed: MemoryError: so large", str(told))
+        self.assertIn("36:70: strategy example.com/table failed: MemoryError: so large", str(told))
         (found,) = told.diagnostics
         self.assertIn("consistentHash", found.excerpt)
         self.patch(BrokenTable, "table_bytes", property(lambda table: 1 // 0))
