@@ -73,5 +73,14 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
+def rough(seconds: float) -> str:
+    """About how long, such as ``42s``, ``3m``, ``5h`` or ``12d``; nothing is less than ``0s``."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if whole >= 2 * size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
 def _shown(text: str) -> str:
     return repr(text) if len(text) <= 40 else repr(text[:40]) + "..."

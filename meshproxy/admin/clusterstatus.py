@@ -24,6 +24,10 @@ from meshproxy.upstream.poolstate import host_pool_state
 
 MOST_ENDPOINTS = 20_000
 """Endpoints beyond these, over all clusters, are only counted."""
+MOST_TABLES = 50
+"""Clusters whose tables are told."""
+MAGLEV = "maglev"
+"""The strategy whose table is indexed by the remainder of a hash."""
 
 _WORST_FIRST = [it.value for it in (Health.UNHEALTHY, Health.DRAINING, Health.DEGRADED, Health.HEALTHY)]
 _OVERFLOWS = ("connection", "pending", "request", "retry")
@@ -36,19 +40,25 @@ async def cluster_values(gateway: Gateway, shares: KnownShares, wall: float, par
     began_at = wall - gateway.reactor.seconds()
     states = [state for name, state in sorted(gateway.upstreams.clusters.items()) if part in name]
     shares.forget(gateway.upstreams.clusters)
-    await shares.find_out(states, turns)
-    values, left = [], MOST_ENDPOINTS
+    origins = {} if gateway.snapshot is None else gateway.snapshot.origins
+    indexed = {name for name, origin in origins.items() if origin.strategy == MAGLEV}
+    await shares.find_out(states, indexed, turns)
+    values, left, tables = [], MOST_ENDPOINTS, MOST_TABLES
     for state in states:
         hosts = list(state.hosts.items())
         loads, statuses = look(state)
         value = _cluster(gateway, state, loads)
         told, known = value["endpoints"], shares.of(state)
         for (endpoint, host), status in zip(hosts[:left], statuses, strict=False):
-            told.append(_endpoint(endpoint, host, status, known, began_at))
+            told.append(_endpoint(endpoint, host, status, None if known is None else known.shares, began_at))
             if not len(told) % 50:
                 await turns.pause()
         left -= len(told)
         value["endpoints_left_out"] = len(hosts) - len(told)
+        if known is not None and tables:
+            tables -= 1
+            places = {endpoint["address"]: place for place, endpoint in enumerate(told)}
+            value["table"] = [places.get(key) for key in known.points]
         values.append(value)
         await turns.pause()
     return values
@@ -72,6 +82,7 @@ def _cluster(gateway: Gateway, state: ClusterState, loads: Loads) -> Value:
         "overflows": {name: getattr(breakers, f"{name}_overflows") for name in _OVERFLOWS},
         "priorities": [{"healthy_load": it[0], "degraded_load": it[1], "panic": it[2]} for it in each],
         "_sessions": told_sessions(state.traffic.sessions.recent(monotonic())) if state.balancer.uses_hash else None,
+        "table": None,
         "endpoints_left_out": 0,
         "endpoints": [],
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,8 +21,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from meshproxy.admin import drain, explained, status
+from meshproxy.admin import drain, explained, status, statuspage
 from meshproxy.admin.collector import exposition, registry_for
+from meshproxy.admin.explainsection import Form
+from meshproxy.admin.recent import Value
 from meshproxy.admin.served import NotServing, Served
 from meshproxy.admin.token import TokenFile
 from meshproxy.admin.turns import Turns
@@ -173,14 +176,17 @@ class _Status(_Page):
 
     def answer(self, request: Request) -> Deferred[bytes]:
         request.setHeader(b"content-type", b"application/json")
-        (part,) = request.args.get(b"cluster", [b""])[:1]
-        return Deferred.fromCoroutine(self._body(part.decode("utf-8", "replace")))
+        return Deferred.fromCoroutine(self._body(request.args))
 
-    async def _body(self, part: str) -> bytes:
-        turns = Turns(self._clock)
+    async def _body(self, query: Mapping[bytes, Sequence[bytes]]) -> bytes:
+        told, _ = await self.told(query)
+        return (await status.encoded(told, Turns(self._clock))).encode()
+
+    async def told(self, query: Mapping[bytes, Sequence[bytes]]) -> tuple[Value, str]:
+        """The status, and what names of clusters had to contain."""
+        part = query.get(b"cluster", [b""])[0].decode("utf-8", "replace")
         uptime = self._clock.seconds() - self._began_at
-        told = await status.gathered(self._service, part, time.time(), uptime, turns)
-        return (await status.encoded(told, turns)).encode()
+        return await status.gathered(self._service, part, time.time(), uptime, Turns(self._clock)), part
 
 
 class _Explain(_Page):
@@ -237,21 +243,24 @@ class _Drain(_Page):
 
 
 class _Root(_Page):
-    """A list of the pages."""
+    """The status as a page for browsers; a list of the pages for others."""
 
     isLeaf = False
 
     def __init__(self, service: Served, clock: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._service = service
+        self._clock = clock
+        self._status = _Status(service, clock)
         pages = {
             b"ready": _Ready(service),
             b"metrics": _Metrics(service),
             b"reload": _Reload(service),
             b"drain": _Drain(service),
             b"explain": _Explain(service),
-            b"status": _Status(service, clock),
+            b"status": self._status,
         }
-        lines = []
+        lines = ["/           GET   the status, as a page for browsers; else this list\n"]
         for name, page in sorted(pages.items()):
             self.putChild(name, page)
             lines.append(f"/{name.decode():<10} {page.summary}\n")
@@ -260,8 +269,20 @@ class _Root(_Page):
     def getChild(self, path: bytes, request: Request) -> Resource:
         return self if path == b"" and not request.postpath else _Page()  # type: ignore[no-untyped-call]
 
-    def answer(self, request: Request) -> bytes:
-        return _plain(request, 200, self._text)
+    def answer(self, request: Request) -> Any:
+        request.setHeader(b"vary", b"accept")
+        if b"text/html" not in (request.getHeader(b"accept") or b""):
+            return _plain(request, 200, self._text)
+        for name, value in statuspage.FIELDS:
+            request.setHeader(name, value)
+        return Deferred.fromCoroutine(self._page(request.args))
+
+    async def _page(self, query: Mapping[bytes, Sequence[bytes]]) -> bytes:
+        form = Form.sent(query)
+        explanation = await form.explained(self._service)
+        told, part = await self._status.told(query)
+        refresh = not form.request and query.get(b"every") != [b"0"]
+        return (await statuspage.page(told, part, form, explanation, refresh, Turns(self._clock))).encode()
 
 
 class AdminSite(Site):

@@ -1,4 +1,4 @@
-"""What part of the hashes each endpoint of a cluster gets, found out when somebody asks for it.
+"""What part of the hashes each endpoint of a cluster gets, and which, found out when somebody asks for it.
 
 A balancer is asked for the endpoints of sample hashes, which works for every strategy. Shares are right to a twentieth
 of an even share for up to a thousand endpoints, and known as long as the balancer serves. One who asks causes no more
@@ -8,8 +8,9 @@ than ``MOST_PICKS`` picks, about a tenth of a second in pieces; clusters beyond 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
+from attrs import frozen
 from twisted.logger import Logger
 
 from meshproxy.admin.turns import Turns
@@ -21,42 +22,56 @@ MOST_PICKS = 200_000
 _FEWEST_SAMPLES, _MOST_SAMPLES = 1_000, 20_000
 _SAMPLES_PER_ENDPOINT = 20
 _PIECE = 500
+POINTS = 360
+"""Hashes whose owners are known one by one: so many steps of the same length from 0 to the largest, or from entry to
+entry where the table is indexed by the remainder of the hash."""
+_STEPS = [(point << 64) // POINTS for point in range(POINTS)]
 
 _log = Logger()
+
+
+@frozen
+class Shared:
+    """``shares`` by ``Endpoint.key``; endpoints that get nothing are missing. ``points``: the keys of their owners."""
+
+    shares: Mapping[str, float]
+    points: Sequence[str]
 
 
 class KnownShares:
     """The shares of the balancers that serve."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[ILoadBalancer, Mapping[str, float] | None]] = {}
+        self._known: dict[str, tuple[ILoadBalancer, Shared | None]] = {}
 
-    def of(self, state: ClusterState) -> Mapping[str, float] | None:
-        """By ``Endpoint.key``; endpoints that get nothing are missing. None where no hash decides, or not known."""
-        balancer, shares = self._known.get(state.name, (None, None))
-        return shares if balancer is state.balancer else None
+    def of(self, state: ClusterState) -> Shared | None:
+        """None where no hash decides, or not known."""
+        balancer, shared = self._known.get(state.name, (None, None))
+        return shared if balancer is state.balancer else None
 
     def forget(self, served: Mapping[str, ClusterState]) -> None:
         """Keep only what is about balancers that serve."""
         known = self._known.items()
         self._known = {name: it for name, it in known if name in served and served[name].balancer is it[0]}
 
-    async def find_out(self, states: Iterable[ClusterState], turns: Turns) -> None:
-        """Ask the balancers of these clusters that are not known yet."""
+    async def find_out(self, states: Iterable[ClusterState], indexed: Container[str], turns: Turns) -> None:
+        """Ask the balancers of these clusters that are not known yet. ``indexed``: those with a table by remainders."""
         left = MOST_PICKS
         for state in states:
-            number = _samples(len(state.hosts))
+            number = _samples(len(state.hosts)) + POINTS
             balancer = state.balancer
             known = self._known.get(state.name, (None, None))[0] is balancer
             if known or not balancer.uses_hash or number > left:
                 continue
             left -= number
-            shares: Mapping[str, float] | None = None
+            shared: Shared | None = None
             try:
-                shares = await _shares(balancer, number, turns)
+                shares = await _shares(balancer, number - POINTS, turns)
+                points = range(POINTS) if state.name in indexed else _STEPS
+                shared = Shared(shares, owners(balancer, points))
             except Exception:  # noqa: BLE001 - a strategy that fails here has no shares; requests show more of it
                 _log.failure("The load balancer of cluster {cluster} could not be sampled", cluster=state.name)
-            self._known[state.name] = (balancer, shares)
+            self._known[state.name] = (balancer, shared)
 
 
 def _samples(endpoints: int) -> int:

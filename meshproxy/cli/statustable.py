@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from meshproxy.config.diagnostics import visible
+from meshproxy.duration import rough
 from meshproxy.explain.texts import load_words
 
 Value = Mapping[str, Any]
@@ -37,14 +38,14 @@ def _head(told: Value, now: float) -> Iterator[str]:
     configuration = told["configuration"]
     ready = "ready" if told["ready"] else "NOT READY"
     processes = _number(told["processes"], "process", "es")
-    yield f"meshproxy {visible(told['meshproxy'])}: {ready}, up {_span(told['uptime'])}, {processes}"
+    yield f"meshproxy {visible(told['meshproxy'])}: {ready}, up {rough(told['uptime'])}, {processes}"
     installed = configuration["installed_at"]
-    when = "" if installed is None else f", installed {_span(now - installed)} ago"
+    when = "" if installed is None else f", installed {rough(now - installed)} ago"
     warnings = _number(configuration["warnings"], "warning")
     yield f"configuration {configuration['generation']}{when}, {warnings}"
     last = configuration["last_reload"]
     if last is not None and last["result"] == "failed":
-        yield f"the last reload FAILED {_span(now - last['at'])} ago:"
+        yield f"the last reload FAILED {rough(now - last['at'])} ago:"
         yield from (f"  {visible(line)}" for line in (last["error"] or "").splitlines())
 
 
@@ -73,7 +74,7 @@ def _row(endpoint: Value, now: float) -> list[str]:
     return [
         visible(endpoint["address"]),
         state,
-        _span(now - endpoint["since"]),
+        rough(now - endpoint["since"]),
         visible(endpoint["reason"]) or "-",
         "-" if endpoint["priority"] is None else str(endpoint["priority"]),
         str(endpoint["weight"]),
@@ -97,15 +98,6 @@ def _table(rows: Sequence[Sequence[str]], color: bool) -> Iterator[str]:
 
 def _number(count: int, name: str, plural: str = "s") -> str:
     return f"{count} {name if count == 1 else name + plural}"
-
-
-def _span(seconds: float) -> str:
-    """Such as ``42s``, ``3m``, ``5h`` or ``12d``."""
-    whole = max(0, int(seconds))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if whole >= 2 * size:
-            return f"{whole // size}{unit}"
-    return f"{whole}s"
 
 
 __all__ = ["lines"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from meshproxy.config.diagnostics import visible
 from meshproxy.explain.texts import load_words
@@ -17,69 +18,86 @@ _STYLE = re.compile("\x1b\\[[0-9]*m")
 _RESET, _BOLD, _DIM, _RED, _GREEN, _CYAN = "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[36m"
 
 
+class Line(NamedTuple):
+    """A fact, what it is about, and where that was written.
+
+    ``label`` is empty where it is the same as before, and begins with blanks for what belongs to a destination.
+    """
+
+    label: str
+    words: str
+    place: str = ""
+
+
+def facts(explanation: Explanation) -> Iterable[Line]:
+    """The explanation line by line."""
+    return _Lines(color=False).of(explanation)
+
+
 def render(explanation: Explanation, color: bool = False) -> str:
     """The explanation, with colours where ``color``."""
-    return "".join(f"{line}\n" for line in _Lines(color).of(explanation))
+    lines = _Lines(color)
+    return "".join(f"{lines.shown(line)}\n" for line in lines.of(explanation))
 
 
 class _Lines:
     def __init__(self, color: bool) -> None:
         self._color = color
 
-    def of(self, explanation: Explanation) -> Iterable[str]:
+    def of(self, explanation: Explanation) -> Iterable[Line]:
         request = explanation.request
         words = f"{request.method} {request.scheme}://{request.authority}{request.path}"
-        yield self._line("request", self._paint(_BOLD, visible(words)))
-        yield self._line("", f"from {request.client}" + (", path normalized" if request.normalized else ""))
+        yield Line("request", self._paint(_BOLD, visible(words)))
+        yield Line("", f"from {request.client}" + (", path normalized" if request.normalized else ""))
         if explanation.live:
-            yield self._line("", "asked of the gateway that serves, in its present state")
+            yield Line("", "asked of the gateway that serves, in its present state")
         listener = explanation.listener
         if listener is not None:
-            yield self._line("listener", f"{listener.bind or 'all addresses'}, port {listener.port}", listener.place)
+            yield Line("listener", f"{listener.bind or 'all addresses'}, port {listener.port}", listener.place)
         if explanation.virtual_host:
             found = {"exact": "its exact name", "wildcard": "its suffix", "any": "whatever has no other"}
             how = found[explanation.virtual_host_by]
-            yield self._line("virtual host", f"{visible(explanation.virtual_host)} (found by {how})")
+            yield Line("virtual host", f"{visible(explanation.virtual_host)} (found by {how})")
         elif explanation.listener is not None and explanation.hint:
-            yield self._line("virtual host", f"none; {explanation.hint}")
+            yield Line("virtual host", f"none; {explanation.hint}")
         yield from self._routes(explanation)
         for fault in explanation.faults:
-            yield self._line("fault", f"{fault.what}, {fault.percent:g}% of the requests")
+            yield Line("fault", f"{fault.what}, {fault.percent:g}% of the requests")
         if explanation.answer is not None:
             yield from self._answer(explanation.answer)
         if explanation.forward is not None:
             yield from self._forwarding(explanation.forward)
 
-    def _routes(self, explanation: Explanation) -> Iterable[str]:
+    def _routes(self, explanation: Explanation) -> Iterable[Line]:
         routes = explanation.routes
         hidden = max(0, len(routes) - _MOST_ROUTES)
         total = len(routes) + explanation.routes_left
         label = "routes" if total > 1 else "route"
         if hidden:
-            yield self._line(label, self._paint(_DIM, f"({hidden} that do not match)"))
+            yield Line(label, self._paint(_DIM, f"({hidden} that do not match)"))
             label = ""
         for route in routes[hidden:]:
             mark = self._paint(_GREEN, "+") if route.matches else self._paint(_RED, "-")
             name = f" {visible(route.name)}" if route.name else ""
             reasons = route.held if route.matches else [f"not so: {reason}" for reason in route.failed]
             words = ", ".join(map(visible, reasons)) or "takes every request"
-            yield self._line(label, f"{mark} {route.number}{name}: {words}", route.place)
+            yield Line(label, f"{mark} {route.number}{name}: {words}", route.place)
             label = ""
         if explanation.routes_left:
-            yield self._line("", self._paint(_DIM, f"({explanation.routes_left} more, not looked at)"))
+            yield Line("", self._paint(_DIM, f"({explanation.routes_left} more, not looked at)"))
 
-    def _answer(self, answer: Answer) -> Iterable[str]:
+    def _answer(self, answer: Answer) -> Iterable[Line]:
         flags = f", flags {answer.flags}" if answer.flags else ""
-        yield self._line("answer", self._paint(_BOLD, f"{answer.status}{flags} ({answer.details})"))
+        yield Line("answer", self._paint(_BOLD, f"{answer.status}{flags} ({answer.details})"))
         if answer.reason:
-            yield self._line("", visible(answer.reason))
+            yield Line("", visible(answer.reason))
         for name, value in answer.headers:
-            yield self._line("", f"{visible(name)}: {visible(value)}")
+            yield Line("", f"{visible(name)}: {visible(value)}")
         if answer.body:
             body = answer.body if len(answer.body) <= _WIDTH else answer.body[:_WIDTH] + "..."
-            yield self._line("body", visible(body))
+            yield Line("body", visible(body))
 
-    def _forwarding(self, forward: Forwarding) -> Iterable[str]:
+    def _forwarding(self, forward: Forwarding) -> Iterable[Line]:
         limits = []
         if forward.timeout is not None:
             limits.append(f"timeout {forward.timeout:g} s")
@@ -87,46 +105,46 @@ class _Lines:
             each = "" if forward.per_try_timeout is None else f", {forward.per_try_timeout:g} s each"
             limits.append(f"{forward.attempts} retries{each} on {', '.join(forward.retry_on)}")
         for cluster, percent in forward.mirrors:
-            yield self._line("mirror", f"{percent:g}% to {visible(cluster)}")
+            yield Line("mirror", f"{percent:g}% to {visible(cluster)}")
         if forward.cors:
-            yield self._line("cors", visible(forward.cors))
+            yield Line("cors", visible(forward.cors))
         if forward.tied:
-            yield self._line("weights", visible(forward.tied))
+            yield Line("weights", visible(forward.tied))
         for destination in forward.destinations:
             yield from self._destination(destination, len(forward.destinations) > 1)
         for limit in limits:
-            yield self._line("limits" if limit is limits[0] else "", limit)
+            yield Line("limits" if limit is limits[0] else "", limit)
 
-    def _destination(self, destination: Destination, shared: bool) -> Iterable[str]:
+    def _destination(self, destination: Destination, shared: bool) -> Iterable[Line]:
         share = f"{destination.percent:.4g}% to " if shared else ""
-        yield self._line("cluster", share + visible(destination.cluster))
+        yield Line("cluster", share + visible(destination.cluster))
         for change in destination.request_changes:
             before, after = (None if it is None else visible(it) for it in (change.before, change.after))
             sign = "+" if before is None else "-" if after is None else "~"
             value = before if after is None else after if before is None else f"{before} -> {after}"
-            yield self._line("  request", f"{sign} {visible(change.name)}: {value}")
+            yield Line("  request", f"{sign} {visible(change.name)}: {value}")
         for operation in destination.response_changes:
-            yield self._line("  response", visible(operation))
+            yield Line("  response", visible(operation))
         policy = destination.policy
         if policy is not None:
             source = policy.source or "default, as no DestinationRule says otherwise"
-            yield self._line("  strategy", f"{policy.strategy} ({source})", policy.place)
+            yield Line("  strategy", f"{policy.strategy} ({source})", policy.place)
         for key in destination.keys:
-            yield self._line("  key", self._key(key), key.place)
+            yield Line("  key", self._key(key), key.place)
         if destination.hash is not None:
             at = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in destination.at.items())
             at = at.replace(", of ", " of ")
-            yield self._line("  hash", destination.hash + (f", {at}" if at else ""))
+            yield Line("  hash", destination.hash + (f", {at}" if at else ""))
         if destination.session:
-            yield self._line("  session", visible(destination.session))
+            yield Line("  session", visible(destination.session))
         loads = load_words([(it.healthy_load + it.degraded_load, it.panic) for it in destination.priorities])
         if loads:
-            yield self._line("  priorities", loads)
+            yield Line("  priorities", loads)
         yield from self._candidates(destination)
         if destination.retries:
-            yield self._line("  retries", "then ".join(f"{visible(it)} " for it in destination.retries).rstrip())
+            yield Line("  retries", "then ".join(f"{visible(it)} " for it in destination.retries).rstrip())
 
-    def _candidates(self, destination: Destination) -> Iterable[str]:
+    def _candidates(self, destination: Destination) -> Iterable[Line]:
         """The endpoint, and in front of it those that were passed over, behind it those that would be next."""
         candidates, endpoint = list(destination.candidates), destination.endpoint
         by_hash = endpoint is not None and destination.hash is not None
@@ -135,19 +153,19 @@ class _Lines:
             chosen = next((it for it in candidates if it.address == endpoint), Candidate(endpoint))
             yield from self._endpoints("  passed over", candidates[:at], destination)
             words = self._paint(_BOLD, self._paint(_CYAN, visible(endpoint)))
-            yield self._line("  endpoint", words + self._state(chosen, destination))
+            yield Line("  endpoint", words + self._state(chosen, destination))
         elif destination.why:
             word = "one of these" if destination.drawn else "none"
-            yield self._line("  endpoint", f"{word}: {visible(destination.why)}")
+            yield Line("  endpoint", f"{word}: {visible(destination.why)}")
         label = "  candidates" if endpoint is None else "  behind it" if by_hash else "  others"
         yield from self._endpoints(label, [it for it in candidates[at:] if it.address != endpoint], destination)
 
-    def _endpoints(self, label: str, candidates: Sequence[Candidate], destination: Destination) -> Iterable[str]:
+    def _endpoints(self, label: str, candidates: Sequence[Candidate], destination: Destination) -> Iterable[Line]:
         for candidate in candidates[:_MOST_CANDIDATES]:
-            yield self._line(label, visible(candidate.address) + self._state(candidate, destination))
+            yield Line(label, visible(candidate.address) + self._state(candidate, destination))
             label = ""
         if len(candidates) > _MOST_CANDIDATES:
-            yield self._line("", self._paint(_DIM, f"({len(candidates) - _MOST_CANDIDATES} more)"))
+            yield Line("", self._paint(_DIM, f"({len(candidates) - _MOST_CANDIDATES} more)"))
 
     def _state(self, candidate: Candidate, destination: Destination) -> str:
         words = []
@@ -170,11 +188,12 @@ class _Lines:
         shown = f"hash {key.hash}" if key.value is None else f'"{visible(key.value)}"'
         return f"{key.name} {shown}"
 
-    def _line(self, label: str, words: str, place: str = "") -> str:
-        start = self._paint(_DIM, f"{label:<{_LABEL}}") + words
-        if not place:
+    def shown(self, line: Line) -> str:
+        """A line as columns."""
+        start = self._paint(_DIM, f"{line.label:<{_LABEL}}") + line.words
+        if not line.place:
             return start.rstrip()
-        return start + " " * max(2, _WIDTH - len(_STYLE.sub("", start))) + self._paint(_DIM, visible(place))
+        return start + " " * max(2, _WIDTH - len(_STYLE.sub("", start))) + self._paint(_DIM, visible(line.place))
 
     def _paint(self, style: str, words: str) -> str:
         return f"{style}{words}{_RESET}" if self._color else words

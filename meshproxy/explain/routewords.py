@@ -43,7 +43,7 @@ def brief_words(route: Route) -> str:
     parts = list(_fault(route.fault))
     if isinstance(action, Forward):
         parts += [words for words, _ in _shares(action)]
-        parts += [f"keyed by {origin.name}" for origin in action.key_origins]
+        parts += dict.fromkeys(f"keyed by {origin.name}" for origin in action.key_origins)
         parts += [f"{_percent(mirror.share)} mirrored to {mirror.cluster}" for mirror in action.mirrors]
     else:
         parts.append(_answer(action))

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from unittest import SkipTest
-
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
-
+from tests.integration.chromium import browser
 from tests.integration.websocket_endpoint import WebSocketEndpoint
 from tests.processes import PATIENCE, ProcessTestCase, mesh
 
@@ -64,16 +59,3 @@ class BrowserTests(ProcessTestCase):
             "const done = arguments[0]; fetch('/').then((answer) => done(answer.headers.get('x-served-by')))"
         )
         self.assertEqual(names, [[served]] * 5)
-
-
-def browser() -> Chrome:
-    """A Chromium without a window, where there is one."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        raise SkipTest("there is no Chromium here; on Debian: apt-get install chromium chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = binary
-    # Its sandbox does not work for root, nor its use of /dev/shm in small containers.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    return Chrome(options, Service(driver))
