@@ -82,7 +82,7 @@ class Builds:
     async def _build(self, build: Callable[[], ILoadBalancer], done: Deferred[ILoadBalancer]) -> ILoadBalancer:
         begun: _Begun = await maybeDeferred(self._run_in_thread, _begin, build, self._clock is not None)
         balancer, unfinished = begun
-        if unfinished:
+        if unfinished and not done.called:
             await self._finish(chain.from_iterable(table.table_steps() for table in unfinished), done)
         return balancer
 
