@@ -56,18 +56,28 @@ _LONG = 256
 _Loader: type[yaml.CSafeLoader] | type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+_Key = tuple[str, int, int, str]
+"""Text, line, column and tag of a key. The tag is "" only for the key of a merge, and "null" for what can be no key."""
+
+
 class _Open:
-    """A list or mapping whose end has not been seen. ``counted``: how many values there were up to its beginning."""
+    """A list or mapping whose end has not been seen.
 
-    __slots__ = ("anchor", "counted", "height", "key", "merges", "value")
+    ``entries`` are those of a mapping, ``items`` those of a list. ``counted``: how many values there were up to the
+    beginning of one with an anchor.
+    """
 
-    def __init__(self, value: Items | Entries, anchor: str | None, counted: int) -> None:
+    __slots__ = ("anchor", "counted", "entries", "height", "items", "key", "merges", "value")
+
+    def __init__(self, value: Items | Entries) -> None:
         self.value = value
-        self.anchor = anchor
-        self.counted = counted
+        self.entries = value.entries if isinstance(value, Entries) else None
+        self.items = value.items if isinstance(value, Items) else []
         self.height = 1
-        self.key: Text | None = None
-        self.merges: list[Value] = []
+        self.anchor: str | None = None
+        self.counted = 0
+        self.key: _Key | None = None
+        self.merges: list[Value] | None = None
 
 
 class _Anchored(NamedTuple):
@@ -109,60 +119,82 @@ class Composer:
             text, self._stand_ins = _LAST_COLON.subn(_STAND_IN, text)
         loader = _Loader(text)
         next_event: Callable[[], Any] = loader.get_event  # an event of one of the kinds below
-        first, stand_ins = self._first, self._stand_ins
-        # This loop is a fifth of a load. What it does at once, for nearly all values, ``_add`` does for the others.
+        first, stand_ins, stack = self._first, self._stand_ins, self._stack
+        # This loop is a quarter of a load: what is usual is done at once, all else by the methods below. ``inner`` is
+        # the innermost collection whose end has not been seen; its ``key`` waits for a value.
         try:
             while (event := next_event()) is not None:
                 kind = type(event)
+                value: Value
                 if kind is ScalarEvent:
                     mark = event.start_mark
                     content = event.value.replace(_STAND_IN, ":") if stand_ins else event.value
                     self._spelled += 1 if len(content) < _LONG else _weight(content)
                     tag = ("" if event.implicit[0] else "str") if event.tag is None else self._scalar_tag(event)
-                    value = Text(first + mark.line, mark.column + 1, content, tag)
-                    if event.anchor is None and self._stack:
-                        parent = self._stack[-1]
-                        container = parent.value
-                        if type(container) is Entries:
-                            key = parent.key
-                            if key is None:
-                                plain = tag == "str" or (content[:1] in LETTERS and content not in WORDS)
-                                parent.key = value if plain else self._key(value)
-                                continue
-                            if key.tag != "null" and key.text not in container.entries and key.text != "<<":
-                                container.entries[key.text] = (key.line, key.column, value)
-                                parent.key = None
-                                continue
-                    self._add(value, event.anchor)
+                    line, column = first + mark.line, mark.column + 1
+                    if event.anchor is not None or not stack:
+                        self._add(Text(line, column, content, tag), event.anchor)
+                        continue
+                    inner = stack[-1]
+                    if inner.key is None and inner.entries is not None:
+                        plain = tag == "str" or (content[:1] in LETTERS and content not in WORDS)
+                        text_key = (content, line, column, "str")
+                        inner.key = text_key if plain else self._key(Text(line, column, content, tag))
+                        continue
+                    value = Text(line, column, content, tag)
                 elif kind is MappingEndEvent or kind is SequenceEndEvent:
-                    self._close()
-                elif kind is MappingStartEvent:
-                    self._open(Entries(*self._at(event), {}), event, "map")
-                elif kind is SequenceStartEvent:
-                    self._open(Items(*self._at(event), []), event, "seq")
+                    done = stack.pop()
+                    value = done.value
+                    if done.anchor is not None or done.merges or not stack:
+                        self._close(done)
+                        continue
+                    inner = stack[-1]
+                    if inner.height <= done.height:
+                        inner.height = done.height + 1
+                elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                    mark = event.start_mark
+                    line, column = first + mark.line, mark.column + 1
+                    opened = _Open(Entries(line, column, {}) if kind is MappingStartEvent else Items(line, column, []))
+                    self._spelled += 1
+                    if event.tag is not None or event.anchor is not None or len(stack) >= DEPTH:
+                        self._check_start(opened, event)
+                    stack.append(opened)
+                    continue
                 elif kind is AliasEvent:
                     self._add_alias(event)
-                elif kind is DocumentStartEvent:
-                    self._anchors = {}
-                    self._stack = []
-                    self._root = None
-                elif kind is DocumentEndEvent and self._root is not None:
-                    yield self._root
+                    continue
+                else:
+                    if kind is DocumentStartEvent:
+                        self._anchors = {}
+                        stack.clear()
+                        self._root = None
+                    elif kind is DocumentEndEvent and self._root is not None:
+                        yield self._root
+                    continue
+                # A complete value in a collection.
+                entries, key = inner.entries, inner.key
+                if entries is None:
+                    inner.items.append(value)
+                elif key is not None and key[3] == "str" and key[0] not in entries:
+                    entries[key[0]] = (key[1], key[2], value)
+                    inner.key = None
+                else:
+                    self._add(value, None)
         finally:
             loader.dispose()
 
-    def _open(self, value: Items | Entries, event: yaml.CollectionStartEvent, tag: str) -> None:
-        self._spelled += 1
+    def _check_start(self, opened: _Open, event: yaml.CollectionStartEvent) -> None:
+        """What is unusual about the start of a collection: its tag, an anchor, how deep it is."""
         if len(self._stack) >= DEPTH:
             raise _stop(TOO_DEEP, event)
+        tag = "map" if opened.entries is not None else "seq"
         if event.tag is not None and event.tag not in (_CORE + tag, "!"):
             self._refuse_tag(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(None)
-        self._stack.append(_Open(value, event.anchor, self._spelled + self._expanded))
+            opened.anchor, opened.counted = event.anchor, self._spelled + self._expanded
 
-    def _close(self) -> None:
-        done = self._stack.pop()
+    def _close(self, done: _Open) -> None:
         if done.merges and isinstance(done.value, Entries):
             self._merge(done.value, done.merges)
         self._add(done.value, None)
@@ -198,7 +230,7 @@ class Composer:
             self._stack[-1].height = height + 1
 
     def _add(self, value: Value, anchor: str | None) -> None:
-        """Put a complete value into what is open."""
+        """Put a complete value into what is inner."""
         if anchor is not None:
             self._anchors[anchor] = _Anchored(value, _weight(value.text) if isinstance(value, Text) else 1)
         if not self._stack:
@@ -213,33 +245,32 @@ class Composer:
         else:
             self._add_entry(container, parent, value)
 
-    def _key(self, value: Value) -> Text:
-        """The key as a string, at its place; as it is if it is the key of a merge."""
+    def _key(self, value: Value) -> _Key:
         if isinstance(value, Text):
             text = value.text if value.tag == "str" else key_text(value.text)
-            if text == value.text:
-                return value
             if text is not None:
-                return Text(value.line, value.column, text, "str")
+                return text, value.line, value.column, "" if text == "<<" and value.tag == "" else "str"
         kind = "null" if isinstance(value, Text) else "a list" if isinstance(value, Items) else "a mapping"
         hint = "put it in quotes" if kind == "null" else "a value that starts with '[' or '{' has to be in quotes"
         self._findings.error(self._place(value), f"a key must be a string, not {kind}", hint)
-        return Text(value.line, value.column, "", "null")
+        return "", value.line, value.column, "null"
 
     def _add_entry(self, container: Entries, parent: _Open, value: Value) -> None:
-        key, parent.key = parent.key, None
-        assert key is not None
-        if key.tag == "null":
+        assert parent.key is not None
+        (text, line, column, tag), parent.key = parent.key, None
+        if tag == "null":
             return
-        if key.tag == "" and key.text == "<<":
+        if tag == "":
+            if parent.merges is None:
+                parent.merges = []
             parent.merges.append(value)
             return
-        if key.text not in container.entries:
-            container.entries[key.text] = (key.line, key.column, value)
+        if text not in container.entries:
+            container.entries[text] = (line, column, value)
             return
-        line, column, _ = container.entries[key.text]
-        where = f"line {self._origin.lines_before + line}" if line != key.line else f"column {column} of the same line"
-        self._findings.error(self._place(key), f"duplicate key {key.text!r}: it is already in {where}")
+        first, place, _ = container.entries[text]
+        where = f"line {self._origin.lines_before + first}" if first != line else f"column {place} of the same line"
+        self._findings.error(Location(self._origin, line, column), f"duplicate key {text!r}: it is already in {where}")
 
     def _merge(self, container: Entries, merges: list[Value]) -> None:
         for merged in merges:

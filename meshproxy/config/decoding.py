@@ -6,7 +6,7 @@ ignores a setting that it does not implement. All others are unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import timedelta
 from typing import TypeVar
 
@@ -52,6 +52,10 @@ class Fields:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def has_only(self, names: Set[str]) -> bool:
+        """Whether all that is there, unknown fields included, is among these."""
+        return not self._unknown and self._found.keys() <= names
 
     def get(self, name: str) -> Node | None:
         """A field, None if it is absent."""

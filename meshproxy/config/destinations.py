@@ -53,14 +53,15 @@ def decode(node: Node, scope: Scope, findings: Findings, mirror: bool = False) -
     port = fields.read("port", checks.port_selector)
     if host is None or subset is None or (port is None and "port" in fields):
         return None
+    location = node.location
     return Destination(
         complete_host(host, scope.namespace, scope.cluster_domain),
         subset,
         port,
-        node.location,
+        location,
         fields.location_of("host"),
-        fields.location_of("subset"),
-        fields.location_of("port"),
+        fields.location_of("subset") if subset else location,
+        fields.location_of("port") if port is not None else location,
         mirror,
     )
 

@@ -68,7 +68,9 @@ class RouteCompiler:
         self._retries = retries
         self._routes = memory.routes
         self._targets = memory.targets
-        self._forwards: dict[tuple[HttpRoute, int, PathMatch | None], Forward] = {}
+        self._forwards: dict[tuple[HttpRoute | Targets, int, PathMatch | None], Forward] = {}
+        # What nearly all entries come to, by what their destination does and by its weight.
+        self._plain: dict[tuple[int, int], Targets] = {}
 
     def route(self, http: HttpRoute, match: Match | None, namespace: str, port: int) -> Route:
         """The route of an entry's block, in a virtual service of a namespace, at a port of the gateway."""
@@ -109,11 +111,12 @@ class RouteCompiler:
         return Route(condition, action, name, location, _effective(http.fault), operations)
 
     def _forward(self, http: HttpRoute, path: PathMatch | None, namespace: str, port: int) -> Forward:
+        targets = self._targets_of(http, namespace, port)
         # Only a rewrite of the path depends on how it was matched.
-        key = (http, port, path if http.rewrite is not None and http.rewrite.uri else None)
+        rewritten = path if http.rewrite is not None and http.rewrite.uri else None
+        key = (targets if http.is_plain else http, port, rewritten)
         forward = self._forwards.get(key)
         if forward is None:
-            targets = self._targets_of(http, namespace, port)
             forward = self._forwards[key] = Forward(
                 tuple(_rewriting(http, entry, destination, path) for entry, destination in targets.destinations),
                 tuple(it.key for it in targets.keys.keys),
@@ -139,8 +142,17 @@ class RouteCompiler:
                 found += [resolve(destination, namespace, port) for destination, _ in mirrored]
             targets = self._targets.before.get(key)
             if targets is None or not all(map(_is_same, targets.found, found)):
-                targets = _targets(http, found)
+                targets = self._new_targets(http, found)
             self._targets.now[key] = targets
+        return targets
+
+    def _new_targets(self, http: HttpRoute, found: Sequence[Resolved]) -> Targets:
+        if not http.is_plain:
+            return _targets(http, found)
+        key = (id(found[0]), http.destinations[0].weight)
+        targets = self._plain.get(key)
+        if targets is None:
+            targets = self._plain[key] = _targets(http, found)
         return targets
 
 

@@ -40,6 +40,7 @@ _FIELDS = (
     "sourceLabels",
     "sourceNamespace",
 )
+_USUAL = frozenset({"name", "uri"})
 
 
 @frozen(eq=False)
@@ -107,6 +108,8 @@ class Match:
 def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Match:
     """A block without the conditions that are wrong. ``in_mesh``: its virtual service is for sidecars, too."""
     fields = Fields(node, findings, _FIELDS)
+    if fields.has_only(_USUAL):
+        return Match(node.location, decode_name(fields), _path_match(fields, False))
     if "statPrefix" in fields:
         fields.string("statPrefix")  # names statistics only
     references = checks.gateway_references(fields, "gateways") if "gateways" in fields else ()

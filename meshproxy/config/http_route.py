@@ -40,6 +40,10 @@ _FIELDS = (
 )
 
 
+# Nearly all entries have nothing else; with destinations, nothing can be wrong about how these go together.
+_USUAL = frozenset({"name", "match", "route"})
+
+
 @frozen(eq=False)
 class RouteDestination:
     """An entry of ``route``. ``weight`` counts only among several."""
@@ -102,6 +106,21 @@ class HttpRoute:
         return bool(self.destinations) or self.redirect is not None or self.direct_response is not None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it does nothing but sending its requests, as they are, to one destination."""
+        return (
+            len(self.destinations) == 1
+            and self.destinations[0].headers is NO_HEADERS
+            and self.headers is None
+            and self.rewrite is None
+            and self.timeout is None
+            and self.retries is None
+            and self.cors is None
+            and self.mirror is None
+            and not self.mirrors
+        )
+
+    @property
     def drawn(self) -> tuple[RouteDestination, ...]:
         """The destinations that get requests."""
         if len(self.destinations) == 1:
@@ -133,8 +152,13 @@ def decode(node: Node, scope: Scope, findings: Findings, in_mesh: bool, is_deleg
     route = HttpRoute(
         node.location,
         http_match.decode_name(fields),
-        tuple(http_match.decode(block, scope.namespace, findings, in_mesh) for block in fields.items("match")),
+        tuple([http_match.decode(block, scope.namespace, findings, in_mesh) for block in fields.items("match")]),
         _destinations(fields, scope),
+    )
+    if route.destinations and fields.has_only(_USUAL):
+        return route
+    route = evolve(
+        route,
         cors=_block(fields, "corsPolicy", http_policies.decode_cors),
         delegate=_block(fields, "delegate", lambda it, found: _delegate(it, scope, found)),
         direct_response=_block(fields, "directResponse", http_actions.decode_direct_response),
