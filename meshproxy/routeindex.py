@@ -104,7 +104,7 @@ class RouteIndex(_Paths):
     ``always``: the place that every request gets, if there is such a place. ``shared`` may be given to several indexes.
     """
 
-    __slots__ = ("_in_lower_case", "always")
+    __slots__ = ("_first_in_lower_case", "_in_lower_case", "always")
 
     def __init__(self, matches: Sequence[RouteMatch], shared: SharedTests | None = None) -> None:
         shared = {} if shared is None else shared
@@ -130,6 +130,7 @@ class RouteIndex(_Paths):
             filed.extend((value, exact, (place, tests)) for value in values)
         super().__init__(as_written)
         self._in_lower_case = _Paths(in_lower_case) if in_lower_case else None
+        self._first_in_lower_case = min((place for _, _, (place, _) in in_lower_case), default=maxsize)
         certain = self._links[0].place
         possible = (place for place, match in enumerate(matches) if not match.impossible)
         self.always: int | None = certain if certain == next(possible, None) else None
@@ -141,7 +142,8 @@ class RouteIndex(_Paths):
         if link is None:
             link = self._longest_prefix(path)
         best, contested = link.place, link.contested
-        if self._in_lower_case is not None:
+        # What no case counts for is looked at only where it could come before what is certain already.
+        if best > self._first_in_lower_case and self._in_lower_case is not None:
             link = self._in_lower_case.longest(path.lower())
             contested = (*contested, *link.contested)
             best = min(best, link.place)
