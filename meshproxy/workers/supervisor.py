@@ -122,7 +122,7 @@ class Supervisor(MultiService):
         self._shares: dict[WorkerLink, tuple[int, int]] = {}
         self._another: Deferred[None] = Deferred()
         self.handover: Handover | None = None
-        self._has_served = self._was_ready = False
+        self._has_served = self._was_ready = self._is_hopeless = False
         self._hurry: Deferred[None] = Deferred()
         self._signals: ProcessSignals | None = None
         if with_signals:
@@ -198,7 +198,8 @@ class Supervisor(MultiService):
             self._was_ready = True
             _log.info("{n} workers serve", n=len(serving))
             self._notify("READY=1")
-        if not self._has_served and self.crew.most_early_ends >= HOPELESS:
+        if not (self._has_served or self._is_hopeless) and self.crew.most_early_ends >= HOPELESS:
+            self._is_hopeless = True
             _log.critical("No worker can be started: giving up")
             self._give_up()
 

@@ -36,6 +36,7 @@ from tests.soak.peers import State
 
 WORKERS, SESSIONS, STEADY_ENDPOINTS, SHAKY_ENDPOINTS = 2, 12, 4, 6
 WRK_CONNECTIONS = 4
+_TRACEBACK_LINES = 30
 
 
 async def chaos(reactor: Any, seconds: float, seed: int) -> int:
@@ -91,7 +92,7 @@ async def chaos(reactor: Any, seconds: float, seed: int) -> int:
         while reactor.seconds() < deadline and any(session.asks for session in sessions):
             await deferLater(reactor, 0.1)
         await gateway.end()
-        broken += [f"in the log: {it}" for it in re.findall(r"^.*(?:Traceback|Unhandled).*$", gateway.log, re.M)]
+        broken += tracebacks(gateway.log)
         lines = map(json.loads, access_log.read_text().splitlines())
         flags = {it["id"]: it["flags"] for it in lines if it["flags"] not in (None, "-")}
     verdict = judge(endings, told, [*steady, *shaky], flags, gateway.named)
@@ -143,6 +144,16 @@ def wrk_breaks(output: str, told: Disturbances) -> list[str]:
     if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", output):
         bad["other statuses"] = int(refused[1])
     return [f"wrk: {number} {name}" for name, number in bad.items()]
+
+
+def tracebacks(log: str) -> list[str]:
+    """Where a log has tracebacks, with what comes behind them."""
+    lines = log.splitlines()
+    return [
+        "\n".join(["in the log:", *lines[at : at + _TRACEBACK_LINES]])
+        for at, line in enumerate(lines)
+        if "Traceback (most recent" in line
+    ]
 
 
 def report(verdict: Verdict, told: Disturbances, endings: list[Ending], broken: list[str]) -> None:

@@ -26,6 +26,7 @@ from tests.soak.peers import State
 _STOP_SECONDS = 2.0
 _PAUSED_SECONDS = 0.5
 _STORM = 30
+_LISTENS = "0A"  # as /proc/net/tcp has it
 
 
 class BrokenRuleError(Exception):
@@ -33,12 +34,12 @@ class BrokenRuleError(Exception):
 
 
 async def disturb_workers(reactor: Any, gateway: Gateway, port: int, rng: Random, told: Disturbances) -> None:
-    """Do something to one worker."""
+    """Do something to one worker, if another one has begun to accept: a busy machine may take long to start one."""
     (how,) = rng.choices(("killed", "told to drain", "paused"), (5, 2, 1))
     workers = [pid for pid in children(gateway.pid) if b"meshproxy.workers.process" in _command(pid)]
-    if not workers:
+    worker = rng.choice(workers or [0])
+    if not any(sockets_of(it, port, _LISTENS) for it in workers if it != worker):
         return
-    worker = rng.choice(workers)
     told.acts.append((reactor.seconds(), f"worker {how}"))
     if how == "told to drain":
         told.drains.append((reactor.seconds(), reactor.seconds()))
@@ -50,7 +51,7 @@ async def disturb_workers(reactor: Any, gateway: Gateway, port: int, rng: Random
         while not _is_stopped(worker) and reactor.seconds() < deadline:
             await deferLater(reactor, 0.001)
         if how == "killed":
-            told.killed |= clients_of(worker, port)
+            told.killed |= sockets_of(worker, port)
             told.kills.append(reactor.seconds())
             _signal(worker, signal.SIGKILL)
         else:
@@ -58,8 +59,8 @@ async def disturb_workers(reactor: Any, gateway: Gateway, port: int, rng: Random
             _signal(worker, signal.SIGCONT)
 
 
-def clients_of(worker: int, port: int) -> set[int]:
-    """The ports of the clients whose connections to a port a process has accepted."""
+def sockets_of(worker: int, port: int, state: str = "") -> set[int]:
+    """The ports at the other ends of a process's sockets on a port, in one state or in any; 0 where there is none."""
     inodes = set()
     try:
         for number in os.listdir(f"/proc/{worker}/fd"):
@@ -70,8 +71,8 @@ def clients_of(worker: int, port: int) -> set[int]:
         return set()
     found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, *_, inode = line.split()[:10]
-        if int(local.rpartition(":")[2], 16) == port and inode in inodes:
+        _, local, remote, its_state, *_, inode = line.split()[:10]
+        if int(local.rpartition(":")[2], 16) == port and inode in inodes and state in ("", its_state):
             found.add(int(remote.rpartition(":")[2], 16))
     return found
 

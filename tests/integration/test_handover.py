@@ -175,3 +175,17 @@ class ActivationTests(HandoverTestCase):
         later.sendall(b"GET / HTTP/1.1\r\nhost: test.com\r\nconnection: close\r\n\r\n")
         self.activated("80:web:web", named, addressed, other)
         self.assertIn(b"200 OK", later.recv(65536))
+
+    def test_restart_under_load(self) -> None:
+        """A gateway that is ended and started again, as by ``systemctl restart``, loses no request: what comes in
+        between waits."""
+        named = self.listen()
+        process = self.activated("80", named)
+        load = self.load(named.getsockname()[1])
+        for _ in range(2):
+            load.more()
+            process.signal(signal.SIGTERM)
+            self.assertEqual(process.wait(), 0)
+            process = self.activated("80", named)
+        load.more()
+        self.assertEqual(load.failed, [])
