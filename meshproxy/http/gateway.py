@@ -72,7 +72,12 @@ def _round(limits: Limits) -> float:
 
 
 class Gateway:
-    """See the head of this module. ``reactor`` provides ``IReactorTime`` and ``IReactorTCP``."""
+    """See the head of this module. ``reactor`` provides ``IReactorTime`` and ``IReactorTCP``.
+
+    ``processes``: among how many the kernel spreads client connections, each of which may have its part of them.
+    """
+
+    processes = 1
 
     def __init__(self, reactor: Any, access_log: AccessLog | None = None, rng: random.Random | None = None) -> None:
         self.reactor = reactor
@@ -170,9 +175,10 @@ class Gateway:
 
         As Envoy with a global limit on connections: what is accepted beyond it is closed without a word.
         """
-        most = self.limits.max_connections
+        limit = self.limits.max_connections
+        most = -(-limit // self.processes)  # rounded up: each process may have one
         counters = self.counters
-        if not most or counters.connections_active < most:
+        if not limit or counters.connections_active < most:
             return False
         counters.connections_refused_total += 1
         now = self.reactor.seconds()

@@ -166,6 +166,7 @@ class Worker(AMP):
     def share(self, position: int, workers: int) -> dict[str, Any]:
         """See the command."""
         self._serving.ports.share(position, workers)
+        self._serving.gateway.processes = workers
         return {}
 
     @commands.Drain.responder

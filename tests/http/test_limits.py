@@ -218,6 +218,18 @@ class Numbers(SynchronousTestCase):
         self.assertIsNotNone(factory.buildProtocol(None))
         self.assertEqual(len(self.flushWarnings()), 0)
 
+    def test_connections_of_several_processes(self) -> None:
+        """Each process has its part of the limit, and all of it when the others are gone."""
+        w = Wire(limited(max_connections=3))
+        factory = w.gateway.factory(("", 80))
+        w.gateway.processes = 2
+        w.client()
+        self.assertIsNotNone(factory.buildProtocol(None))
+        w.client()
+        self.assertIsNone(factory.buildProtocol(None))
+        w.gateway.processes = 1
+        self.assertIsNotNone(factory.buildProtocol(None))
+
     def test_requests(self) -> None:
         """The last request that a connection may have is answered with ``connection: close``."""
         client = Wire(limited(max_requests_per_connection=3)).client()

@@ -114,6 +114,12 @@ class WorkerTests(SynchronousTestCase):
         self.worker.install(1)
         self.assertEqual((len(self.reactor.ports), self.serving.ready), (1, True))
 
+    def test_share(self) -> None:
+        """Limits on client connections are divided by the number of those that accept them."""
+        self.started()
+        self.worker.share(1, 3)
+        self.assertEqual(self.serving.gateway.processes, 3)
+
     def test_change(self) -> None:
         """The next one is loaded with regard to the present one; sockets that it does not name are closed."""
         self.started()
