@@ -27,6 +27,7 @@ from meshproxy.admin.tables import Tables
 from meshproxy.admin.turns import Turns
 from meshproxy.errors import ConfigError
 from meshproxy.explain import Asked, Explanation, explain
+from meshproxy.explain.secrets import without_secrets
 from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
 from meshproxy.http.gateway import Gateway
@@ -187,8 +188,8 @@ class Serving(MultiService):
         return await cluster_values(self.gateway, self._shares, time.time(), part, Turns(self.reactor))
 
     def explained(self, asked: Asked) -> Explanation:
-        """Where a request would go now; see ``explain``."""
-        return explain(self.gateway, asked, live=True)
+        """Where a request would go now; see ``explain``. Without secrets, for whoever may ask."""
+        return without_secrets(explain(self.gateway, asked, live=True))
 
     # Stop
 

@@ -202,6 +202,7 @@ async function update(focused) {
       const fresh = page.getElementById(part.id);
       if (fresh) morph(part, document.adoptNode(fresh));
     }
+    document.title = page.title;
     note.hidden = true;
     if (focused) document.getElementById(focused).focus();
     schedule(Math.max(least, 20 * (performance.now() - began)));

@@ -6,13 +6,13 @@ has a credential. The rest is what anybody sees who may read the status.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from meshproxy.admin.turns import Turns
-from meshproxy.conditions import Condition, conditions
+from meshproxy.conditions import conditions
 from meshproxy.config.diagnostics import visible
 from meshproxy.explain.routewords import brief_words
+from meshproxy.explain.secrets import condition_without_secret
 from meshproxy.explain.texts import place
 from meshproxy.model import Snapshot
 from meshproxy.routes import Route
@@ -25,7 +25,6 @@ MOST_HOSTS = 1_000
 MOST_ROUTES = 1_000
 """Routes beyond these, of all listeners, are only counted."""
 _MOST_CHARACTERS = 300
-_CREDENTIAL = re.compile(r"auth|cookie|token|secret|password|key|session|signature", re.IGNORECASE)
 
 
 async def listeners(snapshot: Snapshot, turns: Turns) -> list[Value]:
@@ -62,7 +61,7 @@ async def listeners(snapshot: Snapshot, turns: Turns) -> list[Value]:
 
 
 def _route(number: int, route: Route) -> Value:
-    matches = " and ".join(map(_condition, conditions(route.match))) or "every request"
+    matches = " and ".join(condition_without_secret(str(it)) for it in conditions(route.match)) or "every request"
     return {
         "number": number,
         "name": visible(route.name),
@@ -70,13 +69,6 @@ def _route(number: int, route: Route) -> Value:
         "matches": _cut(visible(matches)),
         "does": _cut(visible(brief_words(route))),
     }
-
-
-def _condition(condition: Condition) -> str:
-    is_field = condition.subject.startswith(("header ", "query parameter "))
-    if condition.text is not None and condition.text.value and is_field and _CREDENTIAL.search(condition.subject):
-        return f"{'not: ' if condition.inverted else ''}{condition.subject} has a value that is not shown"
-    return str(condition)
 
 
 def _cut(words: str) -> str:

@@ -59,7 +59,7 @@ def _pieces(told: Value, part: str, form: Form, explanation: str, refresh: bool)
 <header><h1>meshproxy</h1><div id="state" data-live>{word("ok" if told["ready"] else "bad", state)}</div>
 <nav aria-label="Parts of this page"><ul><li><a href="#clusters">Clusters</a></li><li><a href="#routes">Routes</a></li>
 <li><a href="#reload">Configuration</a></li><li><a href="#explain-title">Explain</a></li></ul></nav></header><main>"""
-    yield _overview(told)
+    yield _overview(told, part)
     yield from clusters_section(told, part)
     yield from routes_section(told)
     yield _configuration(told["configuration"], told["time"])
@@ -84,7 +84,7 @@ def _without_script(refresh: bool) -> str:
     return f"<noscript><p>{words}</p></noscript>"
 
 
-def _overview(told: Value) -> str:
+def _overview(told: Value, part: str) -> str:
     clusters = told["clusters"]
     endpoints = [endpoint for cluster in clusters for endpoint in cluster["endpoints"]]
     healthy = sum(endpoint["state"] == "healthy" for endpoint in endpoints)
@@ -96,7 +96,7 @@ def _overview(told: Value) -> str:
     more = ", …" if len(told["listeners"]) > 8 else ""
     facts = (
         ("Endpoints healthy", f"{number(healthy)} of {number(total)}"),
-        ("Clusters", number(len(clusters))),
+        ("Clusters that are shown" if part else "Clusters", number(len(clusters))),
         ("Requests under way", number(sum(cluster["requests"] for cluster in clusters))),
         ("Listeners", f"{number(len(told['listeners']))}<small>{_ports(ports + more)}</small>"),
         ("Configuration", f"{configuration['generation']}{when}"),
@@ -105,7 +105,7 @@ def _overview(told: Value) -> str:
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     return (
         '<section id="overview" data-live aria-label="Overview"><div class="lead" role="status">'
-        f'{_summary(told, total, healthy)}</div><dl class="facts">{cells}</dl></section>'
+        f'{_summary(told, part, total, healthy)}</div><dl class="facts">{cells}</dl></section>'
     )
 
 
@@ -113,7 +113,7 @@ def _ports(words: str) -> str:
     return f"port{'s' if ',' in words else ''} {words}" if words else "none"
 
 
-def _summary(told: Value, total: int, healthy: int) -> str:
+def _summary(told: Value, part: str, total: int, healthy: int) -> str:
     """What one has to know, in a sentence or two; it changes only when that does."""
     troubles = []
     last = told["configuration"]["last_reload"]
@@ -136,7 +136,7 @@ def _summary(told: Value, total: int, healthy: int) -> str:
         more = f" and {number(len(names) - 5)} more" if len(names) > 5 else ""
         if names:
             troubles.append(note("warn", f"<p>Endpoints that are not healthy: {', '.join(names[:5])}{more}.</p>"))
-    return "".join(troubles) or "<p>All is well.</p>"
+    return "".join(troubles) or f"<p>All is well{' with these clusters' if part else ''}.</p>"
 
 
 def _configuration(told: Value, now: float) -> str:
