@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone, ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, LogLevel
@@ -45,6 +45,7 @@ class Link(ProcessProtocol):
         self._clock = clock
         self._giving_up: Any = None
         self._unfinished = b""
+        self._told_to_stop = False
 
     @classmethod
     def spawn(cls, reactor: Any, number: int) -> Link:
@@ -64,6 +65,9 @@ class Link(ProcessProtocol):
 
     def call(self, command: Any, **arguments: Any) -> Deferred[Mapping[str, Any]]:
         """See ``crew.WorkerLink``."""
+        if self.control.transport is None:
+            return fail(ConnectionDone())
+        self._told_to_stop |= command is commands.Stop
         answer: Deferred[Mapping[str, Any]] = self.control.callRemote(command, **arguments)  # type: ignore[no-untyped-call]
         return answer
 
@@ -109,7 +113,7 @@ class Link(ProcessProtocol):
 
     def _lost(self) -> None:
         """Mostly the process has ended, too."""
-        if not self.ended.called:
+        if not (self.ended.called or self._told_to_stop):
             self._giving_up = self._clock.callLater(LOST_SECONDS, self._give_up)
 
     def _give_up(self) -> None:

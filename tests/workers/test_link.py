@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.error import ConnectionLost, ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshproxy.workers import commands
 from meshproxy.workers.link import LOST_SECONDS, Link, how_it_ended
 
 
@@ -55,6 +56,20 @@ class LinkTests(SynchronousTestCase):
         self.link.control.connectionLost(Failure(ConnectionLost()))
         self.clock.advance(LOST_SECONDS)
         self.assertTrue(self.successResultOf(self.link.leaving))
+
+    def test_connection_lost_by_a_stop(self) -> None:
+        """A worker that was told to stop has nothing to hear any more, however long it takes."""
+        stopped = self.link.call(commands.Stop)
+        self.link.control.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(stopped, ConnectionLost)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertNoResult(self.link.leaving)
+
+    def test_call_without_a_connection(self) -> None:
+        """What cannot be said fails like what is not answered, descriptors or not."""
+        self.link.control.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(self.link.call(commands.Offer, number=1, socket=0), ConnectionDone)
+        self.link.processEnded(Failure(ProcessDone(0)))
 
     def test_killed_when_it_has_ended(self) -> None:
         """To end what has ended already is no mistake."""
