@@ -10,7 +10,6 @@ Ready when each worker serves or has at least tried; from then on, while any doe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -19,14 +18,12 @@ from typing import Any
 from attrs import evolve
 from prometheus_client.core import Metric
 from twisted.application.service import MultiService, Service
-from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 
 from meshproxy.admin.metrics import checks
 from meshproxy.admin.recent import Value
-from meshproxy.admin.served import NotServing, Processes
+from meshproxy.admin.served import Processes
 from meshproxy.config.sources import Sources
 from meshproxy.explain import Asked, Explanation
 from meshproxy.handover import Handover
@@ -40,7 +37,7 @@ from meshproxy.signals import ProcessSignals
 from meshproxy.systemd import notify_supervisor, tell_reload
 from meshproxy.upstream.drains import Drains, dump_drains
 from meshproxy.upstream.traffic import Requests
-from meshproxy.workers import commands
+from meshproxy.workers import commands, inquiries
 from meshproxy.workers.census import Census
 from meshproxy.workers.checks import Checks
 from meshproxy.workers.crew import Crew, WorkerLink
@@ -53,8 +50,6 @@ KILL_SECONDS = 5.0
 """So long after the drain timeout, workers are killed."""
 HURRY_SECONDS = 2.0
 """And so long after a second request to stop."""
-DESCRIBE_SECONDS = 5.0
-"""How long whoever asks for the status or an explanation waits for a worker; then it is told without that worker."""
 FOLLOW_SECONDS = 10.0
 """How long a reload whose workers have all ended waits for another one."""
 HOPELESS = 3
@@ -299,32 +294,13 @@ class Supervisor(MultiService):
         return self._census.gather()
 
     def clusters(self, part: str) -> Deferred[Sequence[list[Value]]]:
-        """Those of all workers that answer within ``DESCRIBE_SECONDS``."""
-        return Deferred.fromCoroutine(self._described(part))
-
-    async def _described(self, part: str) -> list[list[Value]]:
-        asked = [
-            link.call(commands.Describe, part=part).addTimeout(DESCRIBE_SECONDS, self.reactor)
-            for link in self.crew.serving
-        ]
-        answers: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
-        return [json.loads(answer["clusters"]) for good, answer in answers if good]
+        """Those of all workers that answer in time."""
+        return Deferred.fromCoroutine(inquiries.clusters(self.reactor, self.crew.serving, part))
 
     def explain(self, asked: Asked) -> Deferred[Explanation]:
         """As a worker sees it: the first one that answers."""
-        return Deferred.fromCoroutine(self._explained(at_configured_port(asked, self.sockets, self.reload.snapshot)))
-
-    async def _explained(self, asked: Asked) -> Explanation:
-        for link in self.crew.serving:
-            call = link.call(commands.Explain, asked=asked.dump())
-            try:
-                answer = await call.addTimeout(DESCRIBE_SECONDS, self.reactor)
-            except commands.Refused as refusal:
-                raise ValueError(str(refusal)) from refusal
-            except (ConnectionDone, ConnectionLost, defer.TimeoutError):
-                continue  # it has ended, or hangs; what becomes of that is the crew's and the census's business
-            return Explanation.from_json(json.loads(answer["explanation"]))
-        raise NotServing
+        asked = at_configured_port(asked, self.sockets, self.reload.snapshot)
+        return Deferred.fromCoroutine(inquiries.explanation(self.reactor, self.crew.serving, asked))
 
     # Stop
 

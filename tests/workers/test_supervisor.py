@@ -39,9 +39,9 @@ from meshproxy.workers.commands import (
     Stop,
 )
 from meshproxy.workers.figures import dump
+from meshproxy.workers.inquiries import INQUIRY_SECONDS
 from meshproxy.workers.sealed import seal
 from meshproxy.workers.supervisor import (
-    DESCRIBE_SECONDS,
     FOLLOW_SECONDS,
     HOPELESS,
     HURRY_SECONDS,
@@ -243,7 +243,7 @@ class WorkersTests(SupervisorTestCase):
         del self.links[1].answers[Describe]
         late = supervisor.clusters("")
         self.assertNoResult(late)
-        self.reactor.advance(DESCRIBE_SECONDS)
+        self.reactor.advance(INQUIRY_SECONDS)
         self.assertEqual(self.successResultOf(late), [[{"name": "of 0"}]])
 
     def test_explain(self) -> None:
@@ -258,7 +258,7 @@ class WorkersTests(SupervisorTestCase):
         del self.links[1].answers[Explain]
         late = supervisor.explain(asked)
         self.assertNoResult(late)
-        self.reactor.advance(DESCRIBE_SECONDS)
+        self.reactor.advance(INQUIRY_SECONDS)
         self.failureResultOf(late, NotServing)
         self.links[0].answers[Explain] = commands.Refused("there is none for 8080")
         why = self.failureResultOf(supervisor.explain(asked), ValueError)
