@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice, takewhile
+from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -13,7 +14,7 @@ from meshproxy.availability import Health
 from meshproxy.explain.texts import place, text
 from meshproxy.explain.values import Candidate, Destination, FoundKey, HeaderChange, Policy, PriorityLoad
 from meshproxy.http.headeroperations import Field
-from meshproxy.http.sessions import destination_of_session
+from meshproxy.http.sessions import destination_of_session, endpoint_of_try
 from meshproxy.interfaces import ILoadBalancer, ILocatesHash, IShowsKey
 from meshproxy.model import Endpoint
 from meshproxy.routes import Forward, HeaderOperations, WeightedDestination
@@ -107,11 +108,17 @@ def _chosen(
         return evolve(explained, why=f"the cluster has no endpoint{found_later}; 503, flag UH")
     if keys and key_hash is None and forward.keyless_status is not None:
         return evolve(explained, why=f"no hash key was found in the request; {forward.keyless_status}")
-    if kept is not None:
-        return evolve(_with_candidates(explained, state, state.cluster.endpoints), endpoint=kept.key)
     why = _why_drawn(balancer, keys)
+    if kept is not None:
+        tries = [kept] if key_hash is None or why else _tries(state, plan, key_hash, kept)
+        explained = _with_candidates(explained, state, state.cluster.endpoints)
+        return evolve(explained, endpoint=kept.key, retries=tuple(endpoint.key for endpoint in tries[1:]))
+    if next(iter(balancer.candidates(0)), None) is None:
+        explained = _with_candidates(explained, state, state.cluster.endpoints)
+        return evolve(explained, why="no endpoint may be chosen now; 503, flag UH")
     if key_hash is None or why:
-        return evolve(_with_candidates(explained, state, state.cluster.endpoints), drawn=True, why=why)
+        explained = _with_candidates(explained, state, state.cluster.endpoints)
+        return evolve(explained, drawn=True, why=why, candidates=tuple(sorted(explained.candidates, key=_by_priority)))
     locates = ILocatesHash(balancer, None)
     tries = _tries(state, plan, key_hash)
     return evolve(
@@ -120,8 +127,13 @@ def _chosen(
         at={} if locates is None else dict(locates.locate(key_hash)),
         endpoint=tries[0].key if tries else None,
         retries=tuple(endpoint.key for endpoint in tries[1:]),
-        why="" if tries else "no endpoint may be chosen; 503, flag UH",
+        why="" if tries else "the hash comes to a priority without endpoints; 503, flag UH",
     )
+
+
+def _by_priority(candidate: Candidate) -> float:
+    """Those that get requests first."""
+    return inf if candidate.priority is None else candidate.priority
 
 
 def _why_drawn(balancer: ILoadBalancer, keys: Sequence[FoundKey]) -> str:
@@ -137,13 +149,12 @@ def _why_drawn(balancer: ILoadBalancer, keys: Sequence[FoundKey]) -> str:
     return ""
 
 
-def _tries(state: ClusterState, plan: Plan, key_hash: int) -> list[Endpoint]:
-    """The endpoints of the first try and of each retry, if all before it failed."""
+def _tries(state: ClusterState, plan: Plan, key_hash: int, kept: Endpoint | None = None) -> list[Endpoint]:
+    """The endpoints of the first try, which is at ``kept`` if that is there, and of each retry if all before failed."""
     attempts = 0 if plan.retrying is None else plan.retrying.attempts
-    tried: list[Endpoint] = []
-    for _ in range(attempts + 1):
-        avoided = tried if plan.avoid_previous_hosts else ()
-        endpoint = selection.choose(state.balancer, key_hash, avoided, active=state.active)
+    tried = [] if kept is None else [kept]
+    while len(tried) <= attempts:
+        endpoint = endpoint_of_try(state, plan, state.balancer, key_hash, tried)
         if endpoint is None:
             break
         tried.append(endpoint)
@@ -187,7 +198,7 @@ def _with_candidates(explained: Destination, state: ClusterState, endpoints: Seq
     for endpoint in endpoints[:_MOST_CANDIDATES]:
         status = status_of.get(endpoint)
         if status is not None:  # else it has just gone, and the balancer that knew it is about to
-            reason = status.reason if status.health is not Health.HEALTHY else ""
+            reason = status.reason if status.health is Health.UNHEALTHY else ""
             found = Candidate(endpoint.key, status.health.value, endpoint.locality, reason, status.priority)
             candidates.append(found)
     each = zip(loads.healthy, loads.degraded, loads.panic, strict=True)

@@ -112,6 +112,9 @@ def _routed(gateway: Gateway, listener: Listener, request: AskedRequest, explana
 def _acted(gateway: Gateway, request: AskedRequest, route: Route, explanation: Explanation) -> Explanation:
     plan = gateway.plans[route]
     request.route_name = plan.name
+    aborted = _sure_abort(route.fault)
+    if aborted is not None:
+        return evolve(explanation, answer=aborted)
     action = route.action
     if not isinstance(action, Forward):
         return evolve(explanation, answer=_own_answer(plan, request))
@@ -173,6 +176,18 @@ def _faults(fault: Fault | None) -> list[FaultShare]:
     elif fault.abort_grpc_status is not None:
         found.append(FaultShare(f"abort with gRPC status {fault.abort_grpc_status}", 100 * fault.abort_share / ALWAYS))
     return found
+
+
+def _sure_abort(fault: Fault | None) -> Answer | None:
+    """The answer to every request that comes to a route, if a fault aborts all of them."""
+    if fault is None or fault.abort_share < ALWAYS:
+        return None
+    status = filters.abort_status(fault)
+    if status is None:
+        return None
+    flags = "DI,FI" if fault.delay and fault.delay_share >= ALWAYS else "FI"
+    reason = "the fault aborts all requests of this route"
+    return Answer(status, "fault_filter_abort", flags, body=text(filters.ABORTED), reason=reason)
 
 
 def _found_by(virtual_host: VirtualHost) -> str:

@@ -138,7 +138,7 @@ class _Lines:
         if destination.session:
             yield Line("  session", visible(destination.session))
         loads = load_words([(it.healthy_load + it.degraded_load, it.panic) for it in destination.priorities])
-        if loads:
+        if loads and (destination.endpoint is not None or destination.drawn):
             yield Line("  priorities", loads)
         yield from self._candidates(destination)
         if destination.retries:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from meshproxy.http.downstream import Downstream
     from meshproxy.http.filters import Cors
 
-_ABORTED = b"fault filter abort"
-
 _monotonic = time.monotonic
 
 
@@ -98,11 +96,10 @@ class Exchange(ForwardedRequest):
         plan = self.plan
         fault = plan.fault
         if fault is not None and filters.drawn(fault.abort_share, self.gateway.getrandbits):
-            # A gRPC status means nothing to who does not speak gRPC.
-            status = fault.abort_status if fault.abort_grpc_status is None else 200
+            status = filters.abort_status(fault)
             if status is not None:
                 self.gateway.counters.faults_aborted_total += 1
-                self.reply(status, _ABORTED, b"FI", b"fault_filter_abort")
+                self.reply(status, filters.ABORTED, b"FI", b"fault_filter_abort")
                 return
         if plan.answer is not None:
             self._answer()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from meshproxy.http.headeroperations import Field
 from meshproxy.regex import full_match
-from meshproxy.routes import ALWAYS, Comparison, CorsPolicy, TextMatch
+from meshproxy.routes import ALWAYS, Comparison, CorsPolicy, Fault, TextMatch
 
 _ALLOW_ORIGIN = b"access-control-allow-origin"
 _ALLOW_CREDENTIALS = b"access-control-allow-credentials"
@@ -24,6 +24,16 @@ _ASKED_HEADERS = b"access-control-request-headers"
 _ANYTHING = b"*"
 
 HeaderValues = Callable[[bytes], Sequence[bytes]]
+
+
+ABORTED = b"fault filter abort"
+"""The body of an aborted request's answer."""
+
+
+def abort_status(fault: Fault) -> int | None:
+    """The status with which a fault aborts; None if it aborts nothing."""
+    # A gRPC status means nothing to who does not speak gRPC.
+    return fault.abort_status if fault.abort_grpc_status is None else 200
 
 
 def drawn(share: int, getrandbits: Callable[[int], int]) -> bool:

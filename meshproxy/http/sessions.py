@@ -30,21 +30,28 @@ class SessionRequest(RetriedRequest):
 
     def _choose(self, balancer: ILoadBalancer, key_hash: int) -> Endpoint | None:
         """An endpoint where more than the hash counts: the session, earlier tries, the load."""
-        state, plan, tried = self.cluster_state, self.plan, self._tried or ()
+        state, tried = self.cluster_state, self._tried or ()
         if state.sessions is not None and not tried:
             endpoint = state.session_host(self.header_values(b"cookie"))
             if endpoint is not None:
                 return endpoint
-        if tried and plan.to_other_priorities:
-            balancer = selection.after(tried, balancer)
-        avoided = tried if plan.avoid_previous_hosts or state.sessions is not None else ()
-        endpoint = selection.choose(balancer, key_hash, avoided, active=state.active)
+        endpoint = endpoint_of_try(state, self.plan, balancer, key_hash, tried)
         if state.sessions is not None and endpoint is not None:
             cookie = state.session_cookie(endpoint)
             others = [it for it in self.cookies if it is not self._session_cookie]
             self._session_cookie = cookie
             self.cookies = others if cookie is None else [*others, cookie]
         return endpoint
+
+
+def endpoint_of_try(
+    state: ClusterState, plan: Plan, balancer: ILoadBalancer, key_hash: int, tried: Sequence[Endpoint]
+) -> Endpoint | None:
+    """The endpoint of a try that no session's cookie decides; ``tried`` are those of the tries before it."""
+    if tried and plan.to_other_priorities:
+        balancer = selection.after(tried, balancer)
+    avoided = tried if plan.avoid_previous_hosts or state.sessions is not None else ()
+    return selection.choose(balancer, key_hash, avoided, active=state.active)
 
 
 def destination_of_session(
