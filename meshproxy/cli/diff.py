@@ -52,6 +52,7 @@ its sessions that moves, beside the share that has to.""",
     },
 )
 _MOST_PAIRS = 10
+_MOST_HOSTS = 5
 _RESET, _RED, _GREEN, _BOLD = "\x1b[0m", "\x1b[31m", "\x1b[32m", "\x1b[1m"
 
 
@@ -156,15 +157,54 @@ def _lines(found: Difference, color: bool) -> Iterable[str]:
     if found.is_empty:
         yield "no request could notice a difference"
     yield from (paint(_GREEN if line.startswith("+") else _RED, visible(line)) for line in found.listeners)
-    host = None
-    for route in found.routes:
-        if (route.listener, route.virtual_host) != host:
-            host = (route.listener, route.virtual_host)
-            yield paint(_BOLD, f"routes of {visible(route.virtual_host)} at {route.listener}")
-        yield paint(_RED if route.removed else _GREEN, _route(route))
+    for where, changes in _by_hosts(found.routes).items():
+        yield paint(_BOLD, f"routes of {where}")
+        for route, other in _paired(changes):
+            if other is None:
+                yield paint(_RED if route.removed else _GREEN, _route(route))
+            else:
+                places = f"  ({route.place} -> {other.place})" if route.place and other.place else ""
+                yield f"  ~ {visible(route.condition)}{places}"
+                yield from (paint(_RED, f"      - {visible(it)}") for it in route.parts if it not in other.parts)
+                yield from (paint(_GREEN, f"      + {visible(it)}") for it in other.parts if it not in route.parts)
+                if sorted(route.parts) == sorted(other.parts):
+                    yield "      the same, at another place or in another order"
     for cluster in found.clusters:
         yield paint(_BOLD, f"cluster {visible(cluster.name)}")
         yield from _cluster(cluster)
+
+
+def _by_hosts(routes: Iterable[RouteChange]) -> dict[str, list[RouteChange]]:
+    """The changes of routes by the virtual hosts that have them, hosts with the same changes together."""
+    by_host: dict[tuple[str, str], list[RouteChange]] = {}
+    for route in routes:
+        by_host.setdefault((route.listener, route.virtual_host), []).append(route)
+    alike: dict[tuple[str, tuple[tuple[bool, str, str, str], ...]], list[str]] = {}
+    for (listener, host), changes in by_host.items():
+        same = tuple((it.removed, it.condition, it.action, it.place) for it in changes)
+        alike.setdefault((listener, same), []).append(host)
+    found = {}
+    for (listener, _), hosts in alike.items():
+        more = f" and {len(hosts) - _MOST_HOSTS} more" if len(hosts) > _MOST_HOSTS else ""
+        where = f"{visible(', '.join(hosts[:_MOST_HOSTS]))}{more} at {listener}"
+        found[where] = by_host[listener, hosts[0]]
+    return found
+
+
+def _paired(changes: Iterable[RouteChange]) -> list[tuple[RouteChange, RouteChange | None]]:
+    """Each change alone, or a route that goes together with the one that comes for the same requests."""
+    found: list[tuple[RouteChange, RouteChange | None]] = []
+    alone: dict[tuple[bool, str], list[int]] = {}
+    for change in changes:
+        partners = alone.get((not change.removed, change.condition))
+        if partners:
+            at = partners.pop(0)
+            partner = found[at][0]
+            found[at] = (change, partner) if change.removed else (partner, change)
+        else:
+            alone.setdefault((change.removed, change.condition), []).append(len(found))
+            found.append((change, None))
+    return found
 
 
 def _route(route: RouteChange) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 from attrs import asdict, frozen
 
+from meshproxy.explain.changewords import changes_of
 from meshproxy.explain.keyspace import (
     Movement,
     Shares,
@@ -24,7 +25,7 @@ from meshproxy.explain.keyspace import (
     sample_hashes,
     shares,
 )
-from meshproxy.explain.routewords import action_words, condition_words, key_words
+from meshproxy.explain.routewords import action_parts, condition_words, key_words
 from meshproxy.explain.texts import place
 from meshproxy.model import Cluster, Snapshot
 from meshproxy.routes import Forward, Route
@@ -32,12 +33,16 @@ from meshproxy.routing import RouteTable
 
 VERSION = 1
 _BUILT = frozenset({"endpoints", "builder", "balancer", "name"})  # what other lines tell of a cluster
+_Line = tuple[str, tuple[str, ...]]  # a route's condition, and the parts of what it does
 _MOST_COMPARED = 2000  # routes of a host beyond which only sets of them are compared
 
 
 @frozen
 class RouteChange:
-    """A route that is only in the old configuration (``removed``) or only in the new one, or at another place in it."""
+    """A route that is only in the old configuration (``removed``) or only in the new one, or at another place in it.
+
+    ``parts`` are those of which ``action`` is made.
+    """
 
     listener: str
     virtual_host: str
@@ -45,6 +50,7 @@ class RouteChange:
     condition: str
     action: str
     place: str
+    parts: tuple[str, ...] = ()
 
 
 @frozen
@@ -105,7 +111,7 @@ class _Side:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.clusters = snapshot.clusters
-        self.origins = snapshot.origins
+        self._origins = snapshot.origins
         self.tables: dict[str, dict[str, Sequence[Route]]] = {}
         self.keys: dict[str, set[str]] = {}
         for listener in snapshot.listeners:
@@ -118,23 +124,32 @@ class _Side:
                     for destination in route.action.destinations:
                         self.keys.setdefault(destination.cluster, set()).add(words)
 
+    def strategy(self, cluster: str) -> str:
+        """The name of a cluster's way of choosing endpoints."""
+        origin = self._origins.get(cluster)
+        return "load balancer" if origin is None else origin.strategy
+
 
 def _routes(
     listener: str, old: Mapping[str, Sequence[Route]], new: Mapping[str, Sequence[Route]]
 ) -> Iterable[RouteChange]:
     for host in dict.fromkeys([*old, *new]):
         before, after = old.get(host, ()), new.get(host, ())
-        lines_before = [(condition_words(route), action_words(route)) for route in before]
-        lines_after = [(condition_words(route), action_words(route)) for route in after]
+        lines_before = [_line(route) for route in before]
+        lines_after = [_line(route) for route in after]
         if lines_before == lines_after:
             continue
         for removed, number in _edits(lines_before, lines_after):
             route = (before if removed else after)[number]
-            words = (lines_before if removed else lines_after)[number]
-            yield RouteChange(listener, host, removed, *words, place(route.location))
+            condition, parts = (lines_before if removed else lines_after)[number]
+            yield RouteChange(listener, host, removed, condition, ", ".join(parts), place(route.location), parts)
 
 
-def _edits(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> Iterable[tuple[bool, int]]:
+def _line(route: Route) -> _Line:
+    return condition_words(route), tuple(action_parts(route))
+
+
+def _edits(old: Sequence[_Line], new: Sequence[_Line]) -> Iterable[tuple[bool, int]]:
     """Whether a line goes (else it comes), and its number in its own list."""
     if max(len(old), len(new)) > _MOST_COMPARED:
         kept = {*old} & {*new}
@@ -173,7 +188,8 @@ class _Clusters:
 
     def _change(self, name: str, old: Cluster, new: Cluster) -> ClusterChange:
         old_keys, new_keys = (side.keys.get(name, set()) for side in (self._before, self._after))
-        words = list(_words(old, new))
+        strategies = [side.strategy(name) for side in (self._before, self._after)]
+        words = list(_words(old, new, *strategies))
         rekeyed = old_keys != new_keys
         if rekeyed:
             words.append(f"hash key {_shown(old_keys)} -> {_shown(new_keys)}")
@@ -191,14 +207,16 @@ class _Clusters:
         return ClusterChange(name, tuple(words), moved, before, after)
 
 
-def _words(old: Cluster, new: Cluster) -> Iterable[str]:
+def _words(old: Cluster, new: Cluster, old_strategy: str, new_strategy: str) -> Iterable[str]:
     yield from _endpoint_words(old, new)
-    if old.builder != new.builder:
-        yield f"load balancer {old.builder!r} -> {new.builder!r}"
+    if old_strategy != new_strategy:
+        yield f"load balancer {old_strategy} -> {new_strategy}"
+    elif old.builder != new.builder:
+        yield from changes_of(new_strategy, old.builder, new.builder)
     for field in attrs.fields(Cluster):
         before, after = getattr(old, field.name), getattr(new, field.name)
         if field.name not in _BUILT and before != after:
-            yield f"{field.name.replace('_', ' ')} {before!r} -> {after!r}"
+            yield from changes_of(field.name.replace("_", " "), before, after)
 
 
 def _endpoint_words(old: Cluster, new: Cluster) -> Iterable[str]:

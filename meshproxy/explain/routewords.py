@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from meshproxy.conditions import conditions
+from meshproxy.explain.changewords import shown
 from meshproxy.explain.texts import text
 from meshproxy.routes import (
     ALWAYS,
@@ -27,14 +28,14 @@ def condition_words(route: Route) -> str:
     return " and ".join(map(str, conditions(route.match))) or "every request"
 
 
-def action_words(route: Route) -> str:
-    """What is done then: everything that a client or an endpoint could notice."""
+def action_parts(route: Route) -> list[str]:
+    """What is done then, in parts: everything that a client or an endpoint could notice."""
     action = route.action
     parts = [] if not route.name else [f"as {route.name}"]
     parts += _fault(route.fault)
     parts += _forward(action) if isinstance(action, Forward) else [_answer(action)]
     parts += _header_words("response", route.response_headers)
-    return ", ".join(parts)
+    return parts
 
 
 def brief_words(route: Route) -> str:
@@ -104,7 +105,7 @@ def _forward(action: Forward) -> Iterable[str]:
     for mirror in action.mirrors:
         yield f"{_percent(mirror.share)} mirrored to {mirror.cluster}"
     if action.cors is not None:
-        yield f"CORS by {action.cors!r}"
+        yield f"CORS with {shown(action.cors)}"
 
 
 def _shares(action: Forward) -> Iterable[tuple[str, WeightedDestination]]:

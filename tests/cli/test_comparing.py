@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.cli.running import CommandTestCase
 from tests.config.loading import GATEWAY, istio
+from tests.config.test_backend_policy import policy
 
 ROUTE = istio(
     "VirtualService", "vs", "hosts: [a.test]\ngateways: [gw]\nhttp: [{route: [{destination: {host: up.test}}]}]"
@@ -79,13 +81,51 @@ class DiffTests(ComparingTestCase):
         self.assertIn("timeout 2 s", text)
         self.assertIn(f"({new}:", text)
 
+    def test_changed_route(self) -> None:
+        """Of a route for the same requests only what changes is told, once for all hosts that have it."""
+        both = ROUTE.replace("[a.test]", "[a.test, b.test]").replace("http: [{", "http: [{name: all, timeout: 2s, ")
+        old = self.file("old2.yaml", GATEWAY + both + BY_HEADER + service(1, 2))
+        new = self.file("new.yaml", GATEWAY + both.replace("2s", "3s") + BY_HEADER + service(1, 2))
+        _, text, _ = self.run_command("diff", old, new)
+        lines = text.splitlines()
+        self.assertEqual(lines[0], "routes of a.test, b.test at *:80")
+        self.assertRegex(lines[1], rf"^  ~ every request  \({re.escape(old)}:\d+:\d+ -> {re.escape(new)}:\d+:\d+\)$")
+        self.assertEqual(lines[2:], ["      - timeout 2 s", "      + timeout 3 s"])
+
+    def test_order(self) -> None:
+        """Routes that change places are told."""
+        first, second = "{match: [{uri: {prefix: /a}}], %s}", "{match: [{method: {exact: PUT}}], %s}"
+        where = "route: [{destination: {host: up.test}}]"
+        texts = [
+            ROUTE.replace("{" + where + "}", f"{one % where}, {other % where}")
+            for one, other in ((first, second), (second, first))
+        ]
+        old, new = (
+            self.file(f"{number}.yaml", GATEWAY + text + BY_HEADER + service(1)) for number, text in enumerate(texts)
+        )
+        self.assertIn("the same, at another place or in another order", self.run_command("diff", old, new)[1])
+
+    def test_secret(self) -> None:
+        """That a secret is another one is told, but not what it is."""
+        secret = istio("Secret", "s", "", "default").replace("networking.istio.io/v1", "v1").replace("spec:\n", "")
+        spec = "host: up.test\npersistence: {cookie: {name: sid}, secrets: [{secretRef: {name: s, key: a}}]}"
+        texts = [f"{secret.rstrip('-' + chr(10))}\nstringData: {{a: {value * 20}}}\n---\n" for value in "xy"]
+        old, new = (
+            self.file(f"{number}.yaml", GATEWAY + ROUTE + BY_HEADER + service(1, 2) + text + policy(spec))
+            for number, text in enumerate(texts)
+        )
+        _, text, errors = self.run_command("diff", old, new)
+        self.assertEqual(errors, "")
+        self.assertIn("persistence secrets is another one", text)
+        self.assertNotIn("xxx", text)
+
     def test_policy(self) -> None:
-        """So is what else a cluster has."""
+        """So is what else a cluster has, setting by setting."""
         rule = BY_HEADER.replace("trafficPolicy: {", "trafficPolicy: {connectionPool: {tcp: {connectTimeout: 3s}}, ")
         new = self.file("new.yaml", GATEWAY + ROUTE + rule + service(1, 2, 3, 4))
         text = self.run_command("diff", self.old, new)[1]
         self.assertIn("cluster outbound|80||up.test\n", text)
-        self.assertIn("3.0", text)
+        self.assertIn("  connect timeout 10 -> 3\n", text)
         self.assertNotIn("sessions move", text)
 
     def test_json_and_drawing(self) -> None:

@@ -11,7 +11,8 @@ from meshproxy.explain.rendering import render
 from meshproxy.explain.values import Candidate, Destination
 from meshproxy.http.counters import Counters
 from meshproxy.policies import Drain
-from tests.http.test_sessions import Site, route, rule, service
+from tests.config.test_persistence import SECRET
+from tests.http.test_sessions import KEEPING, Site, route, rule, service
 
 HASHING = "loadBalancer: {consistentHash: {httpHeaderName: x-user}}"
 EJECTING = "outlierDetection: {consecutive5xxErrors: 1, baseEjectionTime: 60s, maxEjectionPercent: 100}"
@@ -80,6 +81,46 @@ class LiveTests(SynchronousTestCase):
         destination, text = explained(site, "X-User: a")
         self.assertEqual(destination.endpoint, get(site, "a"))
         self.assertIn(f"passed over {home} (draining)\n", text)
+
+    def test_nobody_left(self) -> None:
+        """Where all endpoints drain, nobody gets the request, whatever the strategy; and no priority is talked of."""
+        for policy in (HASHING, "loadBalancer: {simple: ROUND_ROBIN}"):
+            site = Site(service(1, 2), route(), rule(policy))
+            for number in (1, 2):
+                site.wire.gateway.upstreams.drains.start(Drain(f"10.0.0.{number}", None))
+            site.wire.reactor.advance(2)
+            destination, text = explained(site, "X-User: a")
+            self.assertEqual((destination.endpoint, destination.drawn), (None, False))
+            self.assertIn("endpoint    none: no endpoint may be chosen now; 503, flag UH", text)
+            self.assertNotIn("priorities", text)
+            self.assertEqual(site.get(headers="X-User: a\r\n")[2], 503)
+
+    def test_retries(self) -> None:
+        """The endpoints of further tries are those that they really go to, by hash and for a session with a cookie."""
+        retried = "retries: {attempts: 3, retryOn: 5xx}"
+        where = f"route: [{{destination: {{host: app.test}}}}], {retried}"
+        for more in ((), (SECRET, KEEPING)):
+            site = Site(service(1, 2, 3, 4), route(where), rule(HASHING), *more)
+            _, cookie, _ = site.get(headers="X-User: a\r\n")
+            site.broken = {f"10.0.0.{number}" for number in range(1, 5)}
+            site.asked.clear()
+            destination, _ = explained(site, "X-User: a", f"Cookie: {cookie}")
+            site.get(cookie, "X-User: a\r\n")
+            told = [destination.endpoint, *destination.retries]
+            self.assertEqual([f"{address}:80" for address in site.asked], told)
+            self.assertEqual(len(told), 4)
+
+    def test_aborted(self) -> None:
+        """A fault that aborts all requests is their answer; one that aborts some is told with its share."""
+        for percent, answers in ((100, True), (99, False)):
+            fault = f"fault: {{abort: {{httpStatus: 418, percentage: {{value: {percent}}}}}}}"
+            site = Site(service(1), route(f"{fault}, route: [{{destination: {{host: app.test}}}}]"), rule())
+            found = explain(site.wire.gateway, parse_asked("http://a/"))
+            self.assertEqual(found.answer is not None, answers)
+            self.assertEqual(found.faults[0].percent, percent)
+            if found.answer is not None:
+                self.assertEqual(site.get()[2], found.answer.status)
+                self.assertEqual((found.answer.details, found.answer.flags), ("fault_filter_abort", "FI"))
 
     def test_changes_nothing(self) -> None:
         """Turns of a rotation, counters, known heads and sessions are as if nobody had asked."""
