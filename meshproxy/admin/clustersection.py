@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from meshproxy.admin.clusterstatus import WORST_FIRST
 from meshproxy.admin.markup import count, head_row, number, place, seconds, since, text, word
 from meshproxy.admin.tabledrawing import drawing
 from meshproxy.explain.texts import load_words
@@ -23,7 +24,6 @@ _MOST_NAMES = 500
 Value = Mapping[str, Any]
 
 _KINDS = {"healthy": "ok", "draining": "warn", "degraded": "warn", "unhealthy": "bad"}
-_WORST_FIRST = ("unhealthy", "draining", "degraded", "healthy")
 _COLUMNS = (
     *(("Endpoint", False), ("State", False), ("Since", True), ("Weight", True), ("Share", True), ("Active", True)),
     *(("Requests", True), ("Errors", True), ("p50", True), ("p99", True), ("Sessions", True)),
@@ -79,11 +79,15 @@ def _cluster(cluster: Value, rows: int, now: float, name: str, drawn: bool) -> I
     endpoints: Sequence[Value] = cluster["endpoints"]
     total = len(endpoints) + cluster["endpoints_left_out"]
     healthy = sum(endpoint["state"] == "healthy" for endpoint in endpoints)
-    kind = "ok" if healthy == len(endpoints) and total else "warn" if healthy else "bad"
+    kind = "warn" if healthy or cluster["endpoints_left_out"] else "bad"
+    if endpoints and healthy == len(endpoints):
+        kind = "ok"
     port = cluster["name"].split("|")[1] if cluster["name"].count("|") >= 3 else ""
     title = text(cluster["host"]) + (f":{text(port)}" if port else "")
     subset = f" <small>subset {text(cluster['subset'])}</small>" if cluster["subset"] else ""
-    words = f"{number(healthy)} of {count(total, 'endpoint')} healthy"
+    words = f"{number(healthy)} of {count(len(endpoints), 'endpoint')} healthy"
+    if cluster["endpoints_left_out"]:
+        words += f", {number(cluster['endpoints_left_out'])} not looked at"
     yield (
         f'<article class="card" aria-labelledby="{name}"><div class="top"><h3 id="{name}">{title}{subset}</h3>'
         f"{word(kind, words)}</div>"
@@ -106,7 +110,7 @@ def _cluster(cluster: Value, rows: int, now: float, name: str, drawn: bool) -> I
 def _first(endpoints: Sequence[Value], rows: int) -> Sequence[Value]:
     if rows >= len(endpoints):
         return endpoints
-    return sorted(endpoints, key=lambda it: _WORST_FIRST.index(it["state"]))[:rows]
+    return sorted(endpoints, key=lambda it: WORST_FIRST.index(it["state"]))[:rows]
 
 
 def _facts(cluster: Value) -> str:

@@ -29,7 +29,8 @@ MOST_TABLES = 50
 MAGLEV = "maglev"
 """The strategy whose table is indexed by the remainder of a hash."""
 
-_WORST_FIRST = [it.value for it in (Health.UNHEALTHY, Health.DRAINING, Health.DEGRADED, Health.HEALTHY)]
+WORST_FIRST = [it.value for it in (Health.UNHEALTHY, Health.DRAINING, Health.DEGRADED, Health.HEALTHY)]
+"""The states of endpoints."""
 _OVERFLOWS = ("connection", "pending", "request", "retry")
 _SUMMED = ("connections", "pending", "requests", "retries")
 _SUMMED_OF_ENDPOINTS = ("active", "requests", "errors", "ejections", "connections", "connecting", "idle", "pending")
@@ -158,6 +159,6 @@ def _add_endpoint(total: Value, endpoint: Value) -> None:
     add_times(total["_times"], endpoint["_times"])
     for state, number in endpoint["states"].items():
         total["states"][state] = total["states"].get(state, 0) + number
-    if _WORST_FIRST.index(endpoint["state"]) < _WORST_FIRST.index(total["state"]):
+    if WORST_FIRST.index(endpoint["state"]) < WORST_FIRST.index(total["state"]):
         for name in ("state", "reason", "since", "until"):
             total[name] = endpoint[name]

@@ -36,7 +36,6 @@ header{display:flex;flex-wrap:wrap;gap:.3rem 1.5rem;align-items:baseline;padding
 h1{font-size:1.3rem;margin:0;letter-spacing:-.01em}
 h2{font-size:1.05rem;margin:2.6rem 0 .8rem;letter-spacing:-.005em}
 h3{font-size:.97rem;margin:0;overflow-wrap:anywhere}
-h4{font-size:.93rem;margin:0;font-weight:600;overflow-wrap:anywhere}
 nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;list-style:none;margin:0;padding:0;font-size:.9rem}
 header nav{margin-left:auto}
 p{margin:.4rem 0}
@@ -67,8 +66,7 @@ background:currentColor;vertical-align:.08em}
 .ok{color:var(--ok)}.warn{color:var(--warn)}.bad{color:var(--bad)}
 .note{border-radius:8px;padding:.7rem 1rem;margin:.8rem 0}
 .note.bad{background:var(--bad-soft)}.note.warn{background:var(--warn-soft)}.note.ok{background:var(--ok-soft)}
-.note p,.note ul{margin:.1rem 0}
-.cluster{display:grid;grid-template-columns:minmax(0,1fr)}
+.note p{margin:.1rem 0}
 .drawing{padding:.4rem 1.1rem 1rem;border-top:1px solid var(--line);display:flex;flex-wrap:wrap;gap:.4rem 1.6rem;
 align-items:center}
 .drawing svg{display:block;width:11rem;height:auto;max-width:100%}
@@ -117,7 +115,7 @@ overflow-wrap:anywhere}
 .decisions dd{margin:0;grid-column:2;overflow-wrap:anywhere;display:flex;flex-wrap:wrap;gap:0 1.5rem;
 justify-content:space-between}
 .decisions .place{font-size:.93em}
-ol,ul{padding-left:1.2rem}
+ul{padding-left:1.2rem}
 .findings{list-style:none;padding:0;margin:.4rem 0}
 .findings li{padding:.5rem 0;border-top:1px solid var(--line);overflow-wrap:anywhere}
 .findings li:first-child{border-top:0}

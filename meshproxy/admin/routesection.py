@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from meshproxy.admin.markup import count, head_row, place, text
@@ -39,8 +39,9 @@ def routes_section(told: Value) -> Iterator[str]:
             if left <= 0:
                 beyond += 1
                 continue
-            left -= max(1, len(host["route_list"][:left]))
-            yield from _host(host, opened)
+            shown = host["route_list"][:left]
+            left -= max(1, len(shown))
+            yield from _host(host, shown, opened)
         if beyond:
             more = count(beyond, "more virtual host")
             yield f'<p class="body small">And {more}; <a href="/status">/status</a> has more of them.</p>'
@@ -48,7 +49,7 @@ def routes_section(told: Value) -> Iterator[str]:
     yield "</section>"
 
 
-def _host(host: Value, opened: bool) -> Iterator[str]:
+def _host(host: Value, shown: Sequence[Value], opened: bool) -> Iterator[str]:
     name = text(host["host"])
     yield (
         f"<details{' open' if opened else ''}><summary><strong>{name}</strong> "
@@ -56,7 +57,6 @@ def _host(host: Value, opened: bool) -> Iterator[str]:
         f'<table class="routes"><caption class="hidden">Routes of {name}, in the order in which they are tried'
         f"</caption>{head_row(_COLUMNS)}<tbody>"
     )
-    shown = host["route_list"][:MOST_ROUTES]
     yield "".join(map(_route, shown))
     yield "</tbody></table>"
     if host["routes"] > len(shown):

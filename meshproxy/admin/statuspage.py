@@ -88,14 +88,15 @@ def _overview(told: Value, part: str) -> str:
     clusters = told["clusters"]
     endpoints = [endpoint for cluster in clusters for endpoint in cluster["endpoints"]]
     healthy = sum(endpoint["state"] == "healthy" for endpoint in endpoints)
-    total = len(endpoints) + sum(cluster["endpoints_left_out"] for cluster in clusters)
+    beyond = sum(cluster["endpoints_left_out"] for cluster in clusters)
+    left_out = f"<small>{number(beyond)} more not looked at</small>" if beyond else ""
     configuration = told["configuration"]
     installed = configuration["installed_at"]
     when = "" if installed is None else f"<small>installed {since(installed, told['time'])} ago</small>"
     ports = ", ".join(str(listener["port"]) for listener in told["listeners"][:8])
     more = ", …" if len(told["listeners"]) > 8 else ""
     facts = (
-        ("Endpoints healthy", f"{number(healthy)} of {number(total)}"),
+        ("Endpoints healthy", f"{number(healthy)} of {number(len(endpoints))}{left_out}"),
         ("Clusters that are shown" if part else "Clusters", number(len(clusters))),
         ("Requests under way", number(sum(cluster["requests"] for cluster in clusters))),
         ("Listeners", f"{number(len(told['listeners']))}<small>{_ports(ports + more)}</small>"),
@@ -105,7 +106,7 @@ def _overview(told: Value, part: str) -> str:
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     return (
         '<section id="overview" data-live aria-label="Overview"><div class="lead" role="status">'
-        f'{_summary(told, part, total, healthy)}</div><dl class="facts">{cells}</dl></section>'
+        f'{_summary(told, part)}</div><dl class="facts">{cells}</dl></section>'
     )
 
 
@@ -113,7 +114,7 @@ def _ports(words: str) -> str:
     return f"port{'s' if ',' in words else ''} {words}" if words else "none"
 
 
-def _summary(told: Value, part: str, total: int, healthy: int) -> str:
+def _summary(told: Value, part: str) -> str:
     """What one has to know, in a sentence or two; it changes only when that does."""
     troubles = []
     last = told["configuration"]["last_reload"]
@@ -127,15 +128,14 @@ def _summary(told: Value, part: str, total: int, healthy: int) -> str:
                 '<a href="#reload">What is wrong</a></p>',
             )
         )
-    if healthy < total:
-        names = [
-            f"{text(cluster['host'])} ({number(away)})"
-            for cluster in told["clusters"]
-            if (away := sum(endpoint["state"] != "healthy" for endpoint in cluster["endpoints"]))
-        ]
-        more = f" and {number(len(names) - 5)} more" if len(names) > 5 else ""
-        if names:
-            troubles.append(note("warn", f"<p>Endpoints that are not healthy: {', '.join(names[:5])}{more}.</p>"))
+    names = [
+        f"{text(cluster['host'])} ({number(away)})"
+        for cluster in told["clusters"]
+        if (away := sum(endpoint["state"] != "healthy" for endpoint in cluster["endpoints"]))
+    ]
+    if names:
+        more = f" and {count(len(names) - 5, 'more cluster')}" if len(names) > 5 else ""
+        troubles.append(note("warn", f"<p>Endpoints that are not healthy: {', '.join(names[:5])}{more}.</p>"))
     return "".join(troubles) or f"<p>All is well{' with these clusters' if part else ''}.</p>"
 
 

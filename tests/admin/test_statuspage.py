@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.admin import clustersection, routesection
+from meshproxy.admin import clustersection, clusterstatus, routesection
 from meshproxy.admin.explainsection import Form
 from meshproxy.admin.markup import number, seconds, since
 from meshproxy.admin.statuspage import page
@@ -214,6 +214,17 @@ class BoundTests(PagesTestCase):
         self.assertIn("And 50 more endpoints", found.text)
         self.assertIn("296 more clusters", found.text)
         self.assertIn("And 600 more routes", found.text)
+
+    def test_endpoints_that_are_not_told(self) -> None:
+        """Endpoints that the status does not tell one by one are neither well nor ill."""
+        self.service.gateway.install(snapshot(cluster(3)))
+        self.patch(clusterstatus, "MOST_ENDPOINTS", 2)
+        text = " ".join(Parsed(self.successResultOf(self.made(Turns(self.reactor)))).text.split())
+        self.assertIn("2 of 2 endpoints healthy, 1 not looked at", text)
+        self.assertIn("All is well", text)
+        self.patch(clusterstatus, "MOST_ENDPOINTS", 0)
+        text = "".join(clustersection.clusters_section(self.told(), ""))
+        self.assertIn('class="word warn">0 of 0 endpoints healthy, 3 not looked at', text)
 
     def test_worst_first(self) -> None:
         """Where not all endpoints show, those in trouble do."""
