@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from attrs import asdict, frozen
 
 from meshproxy.http.headeroperations import Field, HeaderChanges
-from meshproxy.http.knownheads import KnownHeads, KnownRequest
+from meshproxy.http.knownheads import KnownHeads, KnownLine, KnownRequest
 from meshproxy.http.request import Request
 from meshproxy.http.requesthead import Refused
 from meshproxy.http.requestreader import RequestReader
@@ -196,6 +196,7 @@ class _Settings:
         self.upgrades = gateway.upgrades
         self.limits = gateway.limits
         self.accept_http10 = gateway.accept_http10
+        self.known_lines: KnownHeads[KnownLine] = KnownHeads()
         self.known_requests: KnownHeads[KnownRequest] = KnownHeads()
 
 

@@ -243,7 +243,8 @@ class Exchange(ForwardedRequest):
         self.done = True
         if self.unsent:
             self.unsent = []
-        self.ended_at = ended_at = _monotonic()
+        milliseconds = (_monotonic() - self.begun_at) * 1000
+        self.duration_ms = int(milliseconds)
         if self._watched:
             self._tell_ended()
         if self._paused and self.keep_alive:
@@ -268,6 +269,6 @@ class Exchange(ForwardedRequest):
         counters.bytes_received_total += received
         counters.bytes_sent_total += sent
         traffic = self.cluster_state.traffic if self.upstream_cluster else gateway.traffic
-        traffic.count(status, self.flags, (ended_at - self.begun_at) * 1000, received, sent)
+        traffic.count(status, self.flags, milliseconds, received, sent)
         if gateway.access_log is not None:
             gateway.access_log.exchange(self)

@@ -2,8 +2,8 @@
 
 A client sends the same field names in the same order with each of its requests, and an endpoint with its responses.
 What depends on the names alone is worked out once for each such sequence, its *shape*: which names have a meaning for
-the gateway, which are left out, and what the rest looks like on the wire. Then a head costs a look-up and one
-formatting, however many fields it has.
+the gateway, which are left out, and what the rest looks like on the wire. Then its fields cost a look-up and one
+formatting, however many they are.
 
 Shapes are remembered, but boundedly, for they come from strangers: when there are too many, all are forgotten and those
 in use are soon known again.
@@ -47,22 +47,21 @@ class Shape:
     """What follows from a sequence of names.
 
     ``names`` are those of the fields that are passed on, in lower case and in order; ``pick`` takes the values of all
-    fields and gives those of the fields that are passed on; ``template`` formats these. ``special`` has position (among
+    fields and gives those of the fields that are passed on; ``template`` makes their lines of these. ``special`` has position (among
     all fields), meaning and lower-case name of each field with a meaning of its own. ``repeats``: a name of which
     repeated lines are one value comes more than once. ``underscored``: one of ``names`` has an underscore.
     """
 
     __slots__ = ("count", "index", "names", "pick", "repeats", "special", "template", "underscored")
 
-    def __init__(self, names: Sequence[bytes], meanings: Mapping[bytes, Meaning], prefix: bytes, suffix: bytes) -> None:
+    def __init__(self, names: Sequence[bytes], meanings: Mapping[bytes, Meaning]) -> None:
         lower = [name.lower() for name in names]
         meant = [meanings.get(name, Meaning.PLAIN) for name in lower]
         kept = [at for at, meaning in enumerate(meant) if meaning not in _LEFT_OUT]
         self.count = len(names)
         self.names = tuple(lower[at] for at in kept)
         self.pick = _picker(kept)
-        fields = b"".join(name.replace(b"%", b"%%") + b": %b\r\n" for name in self.names)
-        self.template = prefix + fields + suffix
+        self.template = b"".join(name.replace(b"%", b"%%") + b": %b\r\n" for name in self.names)
         self.index: dict[bytes, tuple[int, ...]] = {}
         for at, name in enumerate(self.names):
             self.index[name] = (*self.index.get(name, ()), at)
@@ -77,22 +76,17 @@ class Shape:
 
 
 class Shapes:
-    """The shapes of one kind of message, by the names as they came from the wire.
+    """The shapes of one kind of message, by the names as they came from the wire."""
 
-    ``prefix`` and ``suffix`` are what a head has before and behind its fields, with ``%`` where something is filled in.
-    """
-
-    def __init__(self, meanings: Mapping[bytes, Meaning], prefix: bytes, suffix: bytes) -> None:
+    def __init__(self, meanings: Mapping[bytes, Meaning]) -> None:
         self._meanings = meanings
-        self._prefix = prefix
-        self._suffix = suffix
         self._known: dict[Values, Shape] = {}
 
     def of(self, names: Values) -> Shape:
         """The shape for a sequence of names in any spelling."""
         shape = self._known.get(names)
         if shape is None:
-            shape = Shape(names, self._meanings, self._prefix, self._suffix)
+            shape = Shape(names, self._meanings)
             if sum(map(len, names)) <= _LONGEST_REMEMBERED:
                 if len(self._known) >= _MOST_REMEMBERED:
                     self._known.clear()

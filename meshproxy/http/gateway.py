@@ -22,7 +22,7 @@ from meshproxy.http.deadlines import Deadline
 from meshproxy.http.downstream import LINGER_SECONDS, Downstream
 from meshproxy.http.exchange import Exchange
 from meshproxy.http.explaining import ExplainedExchange
-from meshproxy.http.knownheads import KnownHeads, KnownRequest, KnownResponse
+from meshproxy.http.knownheads import KnownHeads, KnownLine, KnownRequest, KnownResponse
 from meshproxy.http.listeners import ListenerFactory
 from meshproxy.http.plans import Plans
 from meshproxy.http.requesthead import RequestIds
@@ -97,6 +97,7 @@ class Gateway:
         self.tunnel_limits = TunnelLimits(reactor, None)
         self.accept_http10 = False
         self.limits = Limits()
+        self.known_lines: KnownHeads[KnownLine] = KnownHeads()
         self.known_requests: KnownHeads[KnownRequest] = KnownHeads()
         self.known_responses: KnownHeads[KnownResponse] = KnownHeads()
         self.rounds: Rounds[Downstream] = Rounds(reactor, _round(self.limits), Downstream.look)
@@ -124,6 +125,7 @@ class Gateway:
         self.exchange_class = _exchange_class(snapshot.mesh)
         self.trusted_proxies = snapshot.mesh.trusted_proxies
         self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
+        self.known_lines = KnownHeads()  # they have normalized paths
         self.upgrades = snapshot.mesh.upgrades.protocols
         self.tunnel_limits = TunnelLimits(self.reactor, snapshot.mesh.upgrades.idle_timeout)
         self.accept_http10 = snapshot.mesh.accept_http10

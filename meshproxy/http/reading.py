@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Protocol
 
 from meshproxy.http.bodies import Piece
-from meshproxy.http.knownheads import KnownHeads, KnownRequest
+from meshproxy.http.knownheads import KnownHeads, KnownLine, KnownRequest
 from meshproxy.limits import Limits
 from meshproxy.paths import Normalizer, normalize_path
 
@@ -50,6 +50,10 @@ class ReaderSettings(Protocol):
         """Whether HTTP/1.0 is served."""
 
     @property
+    def known_lines(self) -> KnownHeads[KnownLine]:
+        """The first lines that were read by these settings."""
+
+    @property
     def known_requests(self) -> KnownHeads[KnownRequest]:
         """The fields that were read by these settings."""
 
@@ -59,6 +63,7 @@ class _DefaultSettings:
     upgrades = frozenset({b"websocket"})
     limits = Limits()
     accept_http10 = False
+    known_lines: KnownHeads[KnownLine] = KnownHeads()
     known_requests: KnownHeads[KnownRequest] = KnownHeads()
 
 

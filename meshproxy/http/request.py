@@ -48,7 +48,13 @@ _OWN_HEADERS = {
 _OTHER_HEADERS = {**_PSEUDO_HEADERS, **_OWN_HEADERS}
 
 # For requests that were changed: all fields but the last one are in the list.
-_CHANGED = Shapes({}, prefix=b"%b %b HTTP/1.1\r\nhost: %b\r\n", suffix=b"%bx-envoy-attempt-count: %d\r\n\r\n")
+_CHANGED = Shapes({})
+_CHANGED_HEAD = b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%bx-envoy-attempt-count: %d\r\n\r\n"
+_HEAD = (
+    b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b"
+    b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-envoy-external-address: %b\r\n"
+    b"x-request-id: %b\r\nx-envoy-attempt-count: %d\r\n\r\n"
+)
 
 _ORIGINAL_PATH = b"x-envoy-original-path"
 _ORIGINAL_HOST = b"x-envoy-original-host"
@@ -67,6 +73,7 @@ class Head(Protocol):
     query: bytes
     shape: Shape
     values: Values
+    lines: bytes
     started_at: float
     keep_alive: bool
     http10: bool
@@ -79,7 +86,7 @@ class Head(Protocol):
 class UnreadHead:
     """The head of what could not be read as a request."""
 
-    method = authority = path = query = forwarded_for = forwarded_proto = b""
+    method = authority = path = query = lines = forwarded_for = forwarded_proto = b""
     shape, values = NO_FIELDS
     keep_alive = http10 = chunked = expects_continue = False
 
@@ -91,10 +98,12 @@ class UnreadHead:
 class Request:
     """See the head of this module. As ``IRequest`` it shows the head as it goes upstream.
 
-    ``path`` has the query, ``route_path`` is the one that routes see. ``original_path`` is empty unless the path was
+    ``path`` has the query, ``route_path`` is the one that routes see. ``lines`` are the fields as they are passed on, or
+    empty while nobody has asked for them. ``original_path`` is empty unless the path was
     rewritten. ``special``: more has to be asked when a response comes. ``response_fields`` are those that the client
     gets, where an access log reads them. ``flags``, ``details`` and the attributes with
-    them are what the access log tells of it.
+    them are what the access log tells of it; ``duration_ms`` is from the first byte received to the last byte sent, and
+    ``logged_remote`` the client's address with port, which is 0 where it was taken from ``x-forwarded-for``.
     """
 
     # What every request sets has a slot, which is fastest. All else has a default on the class, and room in __dict__.
@@ -108,13 +117,16 @@ class Request:
         "connection",
         "details",
         "done",
-        "ended_at",
+        "duration_ms",
         "endpoint",
         "forwarded_for",
         "forwarded_proto",
         "gateway",
         "host",
         "keep_alive",
+        "lines",
+        "local",
+        "logged_remote",
         "method",
         "path",
         "plan",
@@ -158,12 +170,15 @@ class Request:
         self.connection = connection
         self.gateway = connection.gateway
         self.source_ip = connection.source_ip
+        self.local = connection.local
+        self.logged_remote = connection.remote
         self.method = head.method
         self.authority = head.authority
         self.route_path = path = head.path
         self.path = path + head.query if head.query else path
         self.shape = head.shape
         self.values = head.values
+        self.lines = head.lines
         self.started_at = head.started_at
         self.begun_at = _monotonic()
         self.unsent: list[Piece] = []
@@ -181,8 +196,7 @@ class Request:
             self.http10 = self.special = True
             self.protocol = b"HTTP/1.0"
         self.started = self.request_complete = self.response_begun = self.done = False
-        self.status = self.bytes_sent = 0
-        self.ended_at = 0.0
+        self.status = self.bytes_sent = self.duration_ms = 0
         self.details = self.forwarded_for = self.forwarded_proto = self.request_id = b""
         self.upstream_host = self.upstream_cluster = self.upstream_local = b""
         self.upstream: Upstream | None = None
@@ -194,16 +208,13 @@ class Request:
         """See ``IRequest``."""
         return self.connection.remote
 
-    @property
-    def local(self) -> bytes:
-        """See ``IRequest``."""
-        return self.connection.local
-
     def header_values(self, name: bytes) -> Sequence[bytes]:
         """See ``IRequest``."""
         positions = self.shape.index.get(name)
         if positions is not None:
             values = self.values
+            if len(positions) == 1:  # without a function call for the list
+                return [values[positions[0]]]
             return [values[at] for at in positions]
         attribute = self._other_headers.get(name)
         if attribute is None:
@@ -224,21 +235,9 @@ class Request:
         return bool(types) and types[0].startswith(b"application/grpc")
 
     @property
-    def duration_ms(self) -> int:
-        """From the first byte received to the last byte sent."""
-        return int((self.ended_at - self.begun_at) * 1000)
-
-    @property
     def request_ms(self) -> int:
         """From the first byte received to the last byte of the request."""
         return int((self.request_done_at - self.begun_at) * 1000) if self.request_done_at else 0
-
-    @property
-    def logged_remote(self) -> bytes:
-        """The client's address with port; port 0 where it was taken from ``x-forwarded-for``."""
-        if self.source_ip is self.connection.source_ip:
-            return self.connection.remote
-        return (b"[%b]:0" if b":" in self.source_ip else b"%b:0") % self.source_ip
 
     # The head
 
@@ -250,7 +249,9 @@ class Request:
         proto = self.scheme
         trusted = self.gateway.trusted_proxies
         if trusted:
-            self.source_ip = trusted_address(received, trusted, peer)
+            self.source_ip = address = trusted_address(received, trusted, peer)
+            if address is not peer:
+                self.logged_remote = (b"[%b]:0" if b":" in address else b"%b:0") % address
             proto = self.received_proto or proto
             if proto == b"https":
                 self.scheme = proto
@@ -285,7 +286,11 @@ class Request:
         self._changed = True
         self._added = self._hop_by_hop
         self._other_headers = _PSEUDO_HEADERS
-        self.shape, self.values = _CHANGED.fields(fields)
+        self._pass_on(*_CHANGED.fields(fields))
+
+    def _pass_on(self, shape: Shape, values: Values) -> None:
+        """Pass other fields on than the client's."""
+        self.shape, self.values, self.lines = shape, values, b""
 
     def _rewrite(self, rewrite: CompiledRewrite, fields: list[Field]) -> list[Field]:
         if rewrite.path is not None:
@@ -300,20 +305,14 @@ class Request:
 
     def head(self) -> bytes:
         """The request's head for the endpoint."""
+        lines = self.lines or self.shape.template % self.values
         if self._changed:
-            return self.shape.template % (
-                self.method,
-                self.path,
-                self.authority,
-                *self.values,
-                self._added,
-                self.attempt + 1,
-            )
-        return self.shape.template % (
+            return _CHANGED_HEAD % (self.method, self.path, self.authority, lines, self._added, self.attempt + 1)
+        return _HEAD % (
             self.method,
             self.path,
             self.authority,
-            *self.values,
+            lines,
             self._added,
             self.forwarded_for,
             self.forwarded_proto,

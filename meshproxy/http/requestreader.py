@@ -21,7 +21,7 @@ from meshproxy.headers import join_lines
 from meshproxy.http.bodies import STREAMED_BODY, Piece
 from meshproxy.http.fields import Shapes, collector, size_of_fields
 from meshproxy.http.ignoredoffers import parser_behind_offer
-from meshproxy.http.knownheads import KnownRequest
+from meshproxy.http.knownheads import KnownLine, KnownRequest
 from meshproxy.http.names import REQUEST_MEANINGS, Meaning
 from meshproxy.http.reading import DEFAULT_SETTINGS, ReaderSettings, Receiver
 from meshproxy.http.requesthead import (
@@ -50,13 +50,7 @@ _TE = int(Meaning.TE)
 _UPGRADE = int(Meaning.UPGRADE)
 _EXPECT = int(Meaning.EXPECT)
 
-# What an exchange puts around the fields that a client sent: see ``Exchange.head``.
-SHAPES = Shapes(
-    REQUEST_MEANINGS,
-    prefix=b"%b %b HTTP/1.1\r\nhost: %b\r\n",
-    suffix=b"%bx-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-envoy-external-address: %b\r\n"
-    b"x-request-id: %b\r\nx-envoy-attempt-count: %d\r\n\r\n",
-)
+SHAPES = Shapes(REQUEST_MEANINGS)
 
 NO_FIELDS = SHAPES.fields(())
 
@@ -69,7 +63,7 @@ class RequestReader:
     """See the head of this module.
 
     After ``head_received``: ``method``, ``authority``, ``path`` (normalised), ``query`` (with its ``?``), ``shape``
-    and ``values`` (the fields to pass on), ``chunked``, ``length`` (None without content-length),
+    and ``values`` (the fields to pass on), ``lines`` (these written anew, or empty), ``chunked``, ``length`` (None without content-length),
     ``keep_alive``, ``http10``, ``expects_continue``, ``forwarded_for`` and ``forwarded_proto`` as received (the
     latter two are not among ``values``), ``started_at`` (Unix time of the first byte). ``body_left``: how much of a
     large body is to come.
@@ -89,7 +83,7 @@ class RequestReader:
         self.chunked = self.http10 = False
         self.started_at = 0.0
         self.length: int | None = None
-        self.method = b""
+        self.method = self.lines = b""
 
     @property
     def in_head(self) -> bool:
@@ -123,28 +117,50 @@ class RequestReader:
             if data.strip(b"\r\n"):
                 raise Refused(*BAD_REQUEST)
             return
+        settings = self._settings
         line, _, fields = data.partition(b"\r\n")
-        first = plain_line(line)
-        if first is None or len(data) > self._settings.limits.max_headers_bytes:
+        first = settings.known_lines[line] or self._learn_line(line)
+        if first is None or len(data) > settings.limits.max_headers_bytes:
             self._line_end = check_line_ends(self._line_end, data)
             self._parse(data)
             return
-        heads = self._settings.known_requests
-        known = heads.find(fields)
+        known = settings.known_requests[fields]
         if known is not None:
-            self._read_known(*first, known)
+            self._read_known(first, known)
             return
         self._parse(data)
         if fields.find(b"\r\n\r\n") == len(fields) - 4 and self._is_plain():
             assert self._host is not None
+            passed_on = (self.shape, self.values, self.shape.template % self.values)
             forwarded = (self.forwarded_for, self.forwarded_proto)
-            heads.remember(fields, KnownRequest(self._host, self.shape, self.values, *forwarded, self.keep_alive))
+            settings.known_requests.remember(fields, KnownRequest(self._host, *passed_on, *forwarded, self.keep_alive))
 
-    def _read_known(self, method: bytes, target: bytes, known: KnownRequest) -> None:
+    def _learn_line(self, line: bytes) -> KnownLine | None:
+        """What a first line says, from now on known; None for one that the parser has to read."""
+        plain = plain_line(line)
+        if plain is None:
+            return None
+        method, target = plain
+        try:
+            _, path, query = split_target(target, b"", self._settings.normalize, method)
+        except Refused:
+            return None
+        found = KnownLine(method, path, query)
+        self._settings.known_lines.remember(line, found)
+        return found
+
+    def _read_known(self, line: KnownLine, known: KnownRequest) -> None:
         self.started_at = time.time()
-        self.method = method
-        self.authority, self.path, self.query = split_target(target, known.host, self._settings.normalize, method)
-        _, self.shape, self.values, self.forwarded_for, self.forwarded_proto, self.keep_alive = known
+        self.method, self.path, self.query = line
+        (
+            self.authority,
+            self.shape,
+            self.values,
+            self.lines,
+            self.forwarded_for,
+            self.forwarded_proto,
+            self.keep_alive,
+        ) = known
         self.length = None
         self.chunked = self.http10 = self.expects_continue = False
         self._behind = True
@@ -220,7 +236,7 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._target = b""
+        self._target = self.lines = b""
         self._names.clear()
         self._values.clear()
         self._host: bytes | None = None

@@ -8,11 +8,10 @@ from meshproxy.http.fields import Shape, Shapes, Values
 from meshproxy.http.headeroperations import Field
 from meshproxy.http.names import RESPONSE_MEANINGS
 
-SHAPES = Shapes(
-    RESPONSE_MEANINGS,
-    prefix=b"%b",
-    suffix=b"%bx-envoy-upstream-service-time: %d\r\nserver: istio-envoy\r\n\r\n",
-)
+SHAPES = Shapes(RESPONSE_MEANINGS)
+
+HEAD = b"%b%b%bx-envoy-upstream-service-time: %d\r\nserver: istio-envoy\r\n\r\n"
+"""A head of fields that were not changed: the status line, their lines, further lines, and how long it took."""
 
 
 def without_length(shape: Shape, values: Values) -> tuple[Shape, Values]:

@@ -16,7 +16,7 @@ from meshproxy.http.carried import Carried
 from meshproxy.http.fields import Shape, Values, size_of_fields
 from meshproxy.http.knownheads import KnownResponse
 from meshproxy.http.names import Meaning
-from meshproxy.http.responsehead import SHAPES, edited_head, proxied_fields, without_length
+from meshproxy.http.responsehead import HEAD, SHAPES, edited_head, proxied_fields, without_length
 from meshproxy.http.statuses import connection_line, in_http10, status_line
 from meshproxy.upstream.recent import BUCKET_OF, SHIFT, UNITS, bucket_of
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from meshproxy.http.gateway import Gateway
     from meshproxy.upstream.pool import Pool
 
+_KNOWN = HEAD.removeprefix(b"%b") + b"%b"  # status line and fields are one piece, and the body follows
 _MOST_INTERIM = 16
 _WITHOUT_BODY = (204, 304)
 
@@ -80,11 +81,13 @@ class ResponseReader:
         exchange.response_begun = True
         exchange.service_ms = service = self._service_ms(exchange)
         exchange.bytes_sent = known.length
-        added = self._added(exchange, known.has_date)
-        if self._ends_client(exchange):
-            added.append(connection_line(False, False))
-        head = known.shape.template % (status_line(known.status), *known.values, b"".join(added), service)
-        exchange.connection.transport.write(head + body)
+        added = b""
+        if not (exchange.keep_alive and known.has_date) or exchange.cookies or exchange.expects_continue:
+            lines = self._added(exchange, known.has_date)
+            if self._ends_client(exchange):
+                lines.append(connection_line(False, False))
+            added = b"".join(lines)
+        exchange.connection.transport.write(_KNOWN % (known.head, added, service, body))
         self._keep_alive = self._complete = True
 
     def _learn(self, exchange: Carried, head: bytes) -> None:
@@ -92,10 +95,11 @@ class ResponseReader:
         alone = head.startswith(b"HTTP/1.1 ") and not self._interim and not self._surplus
         framed = self._keep_alive and self._has_length and not self._chunked
         bodiless = exchange.method == b"HEAD" or exchange.status in _WITHOUT_BODY
-        _, _, shape, _ = self._read
+        status, length, shape, values = self._read
         asks_for_retry = any(meaning in (_GRPC_STATUS, _RATE_LIMITED) for _, meaning in shape.special)
         if alone and framed and not bodiless and not asks_for_retry and not exchange.special:
-            self._gateway.known_responses.remember(head, KnownResponse(*self._read, self._has_date))
+            written = status_line(status) + shape.template % values
+            self._gateway.known_responses.remember(head, KnownResponse(status, length, written, self._has_date))
 
     def _added(self, exchange: Carried, has_date: bool) -> list[bytes]:
         """The lines behind the endpoint's own, apart from those about framing."""
@@ -218,7 +222,7 @@ class ResponseReader:
             fields = exchange.edit_response(proxied_fields(shape, kept, service))
             self._out.append(edited_head(first, fields, added, self._gateway.dates.at(time.time())))
         else:
-            self._out.append(shape.template % (first, *kept, b"".join(added), service))
+            self._out.append(HEAD % (first, shape.template % kept, b"".join(added), service))
         if self._has_length and not bodiless and length >= STREAMED_BODY:
             self._body_left = length
         if is_head:

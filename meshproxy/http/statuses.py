@@ -39,37 +39,52 @@ def http_date(seconds: float) -> bytes:
     return text.encode("ascii")
 
 
-class DateCache:
-    """``http_date`` of the current second, formatted once for each."""
+class _OfSecond:
+    """A text for the current second, made once for each."""
 
     __slots__ = ("_second", "_text")
 
     def __init__(self) -> None:
         self._second = -1
         self._text = b""
+
+    def _renew(self, second: int) -> None:
+        self._second, self._text = second, self._made(second)
+
+    def _made(self, second: int) -> bytes:
+        raise NotImplementedError
+
+
+class DateCache(_OfSecond):
+    """``http_date`` of the current second."""
+
+    __slots__ = ()
 
     def at(self, seconds: float) -> bytes:
         """The date for a Unix time."""
         second = int(seconds)
         if second != self._second:
-            self._second = second
-            self._text = http_date(second)
+            self._renew(second)
         return self._text
 
+    def _made(self, second: int) -> bytes:
+        return http_date(second)
 
-class StampCache:
-    """``2026-11-23T04:04:24.296Z``, with the seconds formatted once for each."""
 
-    __slots__ = ("_second", "_text")
+_PARTS = tuple(b".%03dZ" % milliseconds for milliseconds in range(1000))
 
-    def __init__(self) -> None:
-        self._second = -1
-        self._text = b""
+
+class StampCache(_OfSecond):
+    """``2026-11-23T04:04:24.296Z``."""
+
+    __slots__ = ()
 
     def at(self, seconds: float) -> bytes:
         """The stamp for a Unix time, in UTC."""
         second = int(seconds)
         if second != self._second:
-            self._second = second
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode("ascii")
-        return b"%b.%03dZ" % (self._text, (seconds - second) * 1000)
+            self._renew(second)
+        return self._text + _PARTS[int((seconds - second) * 1000)]
+
+    def _made(self, second: int) -> bytes:
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode("ascii")

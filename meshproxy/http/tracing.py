@@ -59,7 +59,7 @@ class TracedExchange(Exchange):
         propagate.inject(context, trace.set_span_in_context(span))
         added = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in context.items()}
         fields = [field for field in zip(self.shape.names, self.values, strict=True) if field[0] not in added]
-        self.shape, self.values = SHAPES.fields([*fields, *added.items()])
+        self._pass_on(*SHAPES.fields([*fields, *added.items()]))
 
     def _account(self) -> None:
         super()._account()

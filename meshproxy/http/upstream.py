@@ -92,7 +92,7 @@ class Upstream(ResponseReader, Protocol):
             if not self._head_size and not exchange.special and exchange.method != b"HEAD":
                 end = data.find(b"\r\n\r\n") + 4
                 head = data[:end]
-                known = self._gateway.known_responses.find(head)
+                known = self._gateway.known_responses[head]
                 if known is not None and known.length == len(data) - end:
                     self._pass_on(exchange, known, data[end:])
                     self._finish(exchange)

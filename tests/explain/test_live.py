@@ -136,7 +136,7 @@ class LiveTests(SynchronousTestCase):
         self.assertEqual((asked.asked[start:] + asked.asked[:start])[:6], quiet.asked[:6])
         for name in Counters.__slots__:
             self.assertEqual(getattr(first.counters, name), getattr(second.counters, name), name)
-        self.assertEqual(first.known_requests._younger.keys(), second.known_requests._younger.keys())
+        self.assertEqual(first.known_requests.keys(), second.known_requests.keys())
 
 
 class ValuesTests(SynchronousTestCase):

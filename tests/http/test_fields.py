@@ -7,7 +7,7 @@ from meshproxy.http.names import REQUEST_MEANINGS, Meaning
 
 
 def shapes() -> Shapes:
-    return Shapes(REQUEST_MEANINGS, prefix=b"<", suffix=b"%d>")
+    return Shapes(REQUEST_MEANINGS)
 
 
 class ShapeTests(SynchronousTestCase):
@@ -18,7 +18,7 @@ class ShapeTests(SynchronousTestCase):
         self.assertEqual(shape.names, (b"x-one", b"cookie", b"x-one"))
         self.assertEqual(kept, (b"1", b"c", b"2"))
         self.assertEqual(shape.index, {b"x-one": (0, 2), b"cookie": (1,)})
-        self.assertEqual(shape.template % (*kept, 7), b"<x-one: 1\r\ncookie: c\r\nx-one: 2\r\n7>")
+        self.assertEqual(shape.template % kept, b"x-one: 1\r\ncookie: c\r\nx-one: 2\r\n")
         self.assertEqual(shape.special, ((0, Meaning.HOST),))
         self.assertEqual(shape.count, 5)
 
@@ -30,7 +30,7 @@ class ShapeTests(SynchronousTestCase):
     def test_percent_in_a_name(self) -> None:
         """A percent sign, which a token may hold, is no conversion."""
         shape = shapes().of((b"x%d",))
-        self.assertEqual(shape.template % (b"v", 1), b"<x%d: v\r\n1>")
+        self.assertEqual(shape.template % (b"v",), b"x%d: v\r\n")
 
     def test_joining(self) -> None:
         """Repeated lines of a header that is one value are joined where it came first; others stay apart."""

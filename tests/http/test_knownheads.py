@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.http.knownheads import KnownHeads, KnownRequest
+from meshproxy.http.knownheads import KnownHeads, KnownLine, KnownRequest
 from meshproxy.http.reading import DEFAULT_SETTINGS
 from meshproxy.http.requesthead import Refused
 from meshproxy.http.requestreader import RequestReader
@@ -28,6 +28,7 @@ class Settings:
         self.upgrades = DEFAULT_SETTINGS.upgrades
         self.limits = Limits(**limits)
         self.accept_http10 = False
+        self.known_lines: KnownHeads[KnownLine] = KnownHeads()
         self.known_requests: KnownHeads[KnownRequest] = KnownHeads()
 
 
@@ -48,7 +49,7 @@ class RequestTests(SynchronousTestCase):
         """What is read by one who knows ``learned`` is what is read by one who knows nothing."""
         settings = Settings()
         read(settings, learned)
-        self.assertEqual(len(settings.known_requests._younger), known)
+        self.assertEqual(len(settings.known_requests), known)
         afresh = read(Settings(), *pieces)
         self.assertEqual(read(settings, *pieces), afresh)
         self.assertEqual(read(settings, *pieces), afresh)
@@ -152,9 +153,9 @@ class GenerationTests(SynchronousTestCase):
         heads.remember(b"unused", 2)
         for number in range(5000):
             heads.remember(b"%d" % number, number)
-            self.assertEqual(heads.find(b"used"), 1)
-        self.assertIsNone(heads.find(b"unused"))
-        self.assertLessEqual(len(heads._younger) + len(heads._older), 2048)
+            self.assertEqual(heads[b"used"], 1)
+        self.assertIsNone(heads[b"unused"])
+        self.assertLessEqual(len(heads) + len(heads._older), 2048)
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: b\r\n\r\n"
@@ -181,7 +182,7 @@ class ResponseTests(SynchronousTestCase):
         """A head that is known is passed on as it was the first time, with the body that it has now."""
         self.endpoint.send(OK + b"ab")
         first = self.got()
-        self.assertEqual(len(self.wire.gateway.known_responses._younger), 1)
+        self.assertEqual(len(self.wire.gateway.known_responses), 1)
         self.assertEqual(self.again(OK + b"cd"), first[:-2] + b"cd")
         self.assertEqual([exchange.bytes_sent for exchange in self.wire.log.exchanges], [2, 2])
 
@@ -219,20 +220,20 @@ class ResponseTests(SynchronousTestCase):
         """Whether a response is thrown away for another try is asked each time."""
         for field in (b"grpc-status: 14", b"x-envoy-ratelimited: true"):
             self.again(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n\r\n" % field)
-            self.assertEqual(len(self.wire.gateway.known_responses._younger), 0)
+            self.assertEqual(len(self.wire.gateway.known_responses), 0)
 
     def test_interim(self) -> None:
         """The head of an interim response is not taken for that of the response behind it."""
         interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
         self.endpoint.send(interim + OK + b"ab")
         self.client.take()
-        self.assertEqual(len(self.wire.gateway.known_responses._younger), 0)
+        self.assertEqual(len(self.wire.gateway.known_responses), 0)
         self.assertTrue(self.again(interim + b"xy").startswith(b"HTTP/1.1 502 "))
 
     def test_lines_in_front(self) -> None:
         """Nor are empty lines in front of one."""
         self.endpoint.send(b"\r\n\r\n" + OK + b"ab")
-        self.assertEqual(len(self.wire.gateway.known_responses._younger), 0)
+        self.assertEqual(len(self.wire.gateway.known_responses), 0)
 
     def test_what_is_not_remembered(self) -> None:
         """A response without a length, or the last one of its connection, is read each time."""
@@ -245,11 +246,11 @@ class ResponseTests(SynchronousTestCase):
             wire = Wire()
             _, endpoint = wire.pair(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             endpoint.send(answer)
-            self.assertEqual(len(wire.gateway.known_responses._younger), 0, answer)
+            self.assertEqual(len(wire.gateway.known_responses), 0, answer)
 
     def test_other_limits(self) -> None:
         """What was right by other limits is read anew."""
         self.endpoint.send(OK + b"ab")
         gateway = self.wire.gateway
         gateway._limit(Limits(underscores=Underscores.DROP_HEADER))
-        self.assertEqual(len(gateway.known_responses._younger) + len(gateway.known_requests._younger), 0)
+        self.assertEqual(len(gateway.known_responses) + len(gateway.known_requests), 0)
