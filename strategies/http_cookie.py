@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import lru_cache
 
 from attrs import field, frozen
 from zope.interface import implementer
@@ -21,6 +22,7 @@ from meshproxy.interfaces import HashKey, IConfig, IHashKey, IRequest, IShowsKey
 from meshproxy.strategies.settings import name, text
 
 _QUOTE = b'"'
+_LONGEST_REMEMBERED = 512
 
 
 @implementer(IHashKey, IShowsKey)
@@ -65,9 +67,13 @@ class CookieKey:
     def evaluate(self, request: IRequest) -> HashKey | None:
         """See ``IHashKey``."""
         lines = request.header_values(b"cookie")
-        value = find_cookie(lines, self._found_by) if lines and self._found_by else None
-        if value:
-            return HashKey(xxh64(value))
+        if lines and self._found_by:
+            if len(lines) == 1 and len(lines[0]) <= _LONGEST_REMEMBERED:
+                found = _key_in(lines[0], self._found_by)
+            else:
+                found = _key(find_cookie(lines, self._found_by))
+            if found is not None:
+                return found
         if self.ttl is None:
             return None
         value = _generated(request)
@@ -84,6 +90,16 @@ class CookieKey:
     def set_cookie(self, value: bytes) -> bytes:
         """The ``Set-Cookie`` value that gives a client this cookie."""
         return self._line_start + value + self._line_end
+
+
+def _key(value: bytes | None) -> HashKey | None:
+    return HashKey(xxh64(value)) if value else None
+
+
+@lru_cache(4096)  # a client sends the same line with each request of its session, and a look-up is much cheaper
+def _key_in(line: bytes, found_by: bytes) -> HashKey | None:
+    """The key in a ``Cookie`` line; None if it has no such cookie."""
+    return _key(find_cookie((line,), found_by))
 
 
 def _generated(request: IRequest) -> bytes:

@@ -26,6 +26,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshproxy.http.answers import Answers
 from meshproxy.http.bodies import Piece
 from meshproxy.http.exchange import Exchange
 from meshproxy.http.requesthead import Refused
@@ -42,27 +43,6 @@ LINGER_SECONDS = 2.0
 _PIECE = 4096
 _LARGE_PIECE = 64 * 1024
 _PIPELINE, _UPLOAD = 1, 2
-
-
-@implementer(IPushProducer)
-class _Answers:
-    """All that a connection sends, as the producer of its transport."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Downstream) -> None:
-        self._connection = connection
-
-    def pauseProducing(self) -> None:
-        """The client's buffer is full."""
-        self._connection.client_full()
-
-    def resumeProducing(self) -> None:
-        """The client's buffer is empty again."""
-        self._connection.client_ready()
-
-    def stopProducing(self) -> None:
-        """The connection is gone, which it is told in its own way."""
 
 
 @implementer(IPushProducer)
@@ -105,7 +85,7 @@ class Downstream(Standing, Protocol):
             self._ending = True
             transport.loseConnection()
         else:
-            transport.registerProducer(_Answers(self), True)
+            transport.registerProducer(Answers(self), True)
 
     def dataReceived(self, data: bytes) -> None:
         """Read, then act on all that this read brought."""

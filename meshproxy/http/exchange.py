@@ -17,8 +17,7 @@ from meshproxy.http import filters
 from meshproxy.http.forwarding import ForwardedRequest
 from meshproxy.http.headeroperations import Field, without
 from meshproxy.http.localreply import WITHOUT_BODY, content_fields, local_reply
-from meshproxy.http.request import UnreadHead
-from meshproxy.http.requesthead import Refused
+from meshproxy.http.requesthead import Refused, UnreadHead
 from meshproxy.http.routeanswers import preflight_answer, route_answer
 
 if TYPE_CHECKING:

@@ -47,8 +47,8 @@ class Shape:
     """What follows from a sequence of names.
 
     ``names`` are those of the fields that are passed on, in lower case and in order; ``pick`` takes the values of all
-    fields and gives those of the fields that are passed on; ``template`` makes their lines of these. ``special`` has position (among
-    all fields), meaning and lower-case name of each field with a meaning of its own. ``repeats``: a name of which
+    fields and gives those of the fields that are passed on; ``template`` makes their lines of these. ``special`` has
+    position (among all fields) and meaning of each field with a meaning of its own. ``repeats``: a name of which
     repeated lines are one value comes more than once. ``underscored``: one of ``names`` has an underscore.
     """
 

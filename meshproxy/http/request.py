@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
 from meshproxy.http.bodies import Piece, framed, size_of
 from meshproxy.http.fields import Shapes
 from meshproxy.http.headeroperations import Field, HeaderChanges, values_in, without
-from meshproxy.http.requesthead import Refused, trusted_address
-from meshproxy.http.requestreader import NO_FIELDS
+from meshproxy.http.requesthead import Head, Refused, trusted_address
 from meshproxy.http.rewriting import CompiledRewrite
 from meshproxy.interfaces import IRequest
 
@@ -64,46 +63,16 @@ _CHUNKED = b"transfer-encoding: chunked\r\n"
 _monotonic = time.monotonic
 
 
-class Head(Protocol):
-    """What a request is made of: see ``requestreader.RequestReader``."""
-
-    method: bytes
-    authority: bytes
-    path: bytes
-    query: bytes
-    shape: Shape
-    values: Values
-    lines: bytes
-    started_at: float
-    keep_alive: bool
-    http10: bool
-    chunked: bool
-    expects_continue: bool
-    forwarded_for: bytes
-    forwarded_proto: bytes
-
-
-class UnreadHead:
-    """The head of what could not be read as a request."""
-
-    method = authority = path = query = lines = forwarded_for = forwarded_proto = b""
-    shape, values = NO_FIELDS
-    keep_alive = http10 = chunked = expects_continue = False
-
-    def __init__(self, started_at: float) -> None:
-        self.started_at = started_at
-
-
 @implementer(IRequest)
 class Request:
     """See the head of this module. As ``IRequest`` it shows the head as it goes upstream.
 
-    ``path`` has the query, ``route_path`` is the one that routes see. ``lines`` are the fields as they are passed on, or
-    empty while nobody has asked for them. ``original_path`` is empty unless the path was
-    rewritten. ``special``: more has to be asked when a response comes. ``response_fields`` are those that the client
-    gets, where an access log reads them. ``flags``, ``details`` and the attributes with
-    them are what the access log tells of it; ``duration_ms`` is from the first byte received to the last byte sent, and
-    ``logged_remote`` the client's address with port, which is 0 where it was taken from ``x-forwarded-for``.
+    ``path`` has the query, ``route_path`` is the one that routes see. ``lines`` are the fields as they are passed on,
+    empty while nobody has asked for them. ``original_path`` is empty unless the path was rewritten. ``special``: more
+    has to be asked when a response comes. ``response_fields`` are those that the client gets, where an access log reads
+    them. ``flags``, ``details`` and the attributes with them are what the access log tells of it; ``duration_ms`` is
+    from the first byte received to the last byte sent, and ``logged_remote`` the client's address with port, which is 0
+    where it was taken from ``x-forwarded-for``.
     """
 
     # What every request sets has a slot, which is fastest. All else has a default on the class, and room in __dict__.

@@ -11,8 +11,13 @@ from __future__ import annotations
 import os
 from binascii import hexlify
 from struct import Struct
+from typing import TYPE_CHECKING, Protocol
 
+from meshproxy.http.requestfields import NO_FIELDS
 from meshproxy.paths import Normalizer, normalize_path
+
+if TYPE_CHECKING:
+    from meshproxy.http.fields import Shape, Values
 
 # All of RFC 3986's reg-name but the comma: to some readers that makes a list of hosts.
 _HOST_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+;="
@@ -128,6 +133,36 @@ def trusted_address(forwarded_for: bytes, trusted_proxies: int, peer: bytes) -> 
         return str(ip_address(entry.decode("ascii"))).encode("ascii")
     except ValueError:
         return peer
+
+
+class Head(Protocol):
+    """What a request is made of: see ``requestreader.RequestReader``."""
+
+    method: bytes
+    authority: bytes
+    path: bytes
+    query: bytes
+    shape: Shape
+    values: Values
+    lines: bytes
+    started_at: float
+    keep_alive: bool
+    http10: bool
+    chunked: bool
+    expects_continue: bool
+    forwarded_for: bytes
+    forwarded_proto: bytes
+
+
+class UnreadHead:
+    """The head of what could not be read as a request."""
+
+    method = authority = path = query = lines = forwarded_for = forwarded_proto = b""
+    shape, values = NO_FIELDS
+    keep_alive = http10 = chunked = expects_continue = False
+
+    def __init__(self, started_at: float) -> None:
+        self.started_at = started_at
 
 
 class RequestIds:

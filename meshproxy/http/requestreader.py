@@ -19,11 +19,12 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from meshproxy.headers import join_lines
 from meshproxy.http.bodies import STREAMED_BODY, Piece
-from meshproxy.http.fields import Shapes, collector, size_of_fields
+from meshproxy.http.fields import collector, size_of_fields
 from meshproxy.http.ignoredoffers import parser_behind_offer
 from meshproxy.http.knownheads import KnownLine, KnownRequest
-from meshproxy.http.names import REQUEST_MEANINGS, Meaning
+from meshproxy.http.names import Meaning
 from meshproxy.http.reading import DEFAULT_SETTINGS, ReaderSettings, Receiver
+from meshproxy.http.requestfields import SHAPES, without_hop_by_hop, without_underscores
 from meshproxy.http.requesthead import (
     BAD_REQUEST,
     TOO_LARGE,
@@ -50,23 +51,15 @@ _TE = int(Meaning.TE)
 _UPGRADE = int(Meaning.UPGRADE)
 _EXPECT = int(Meaning.EXPECT)
 
-SHAPES = Shapes(REQUEST_MEANINGS)
-
-NO_FIELDS = SHAPES.fields(())
-
-_TRAILERS = (b"te", b"trailers")
-# A client's Connection header takes none of these away: they are not hop-by-hop, whatever it says.
-_NEVER_NOMINATED = frozenset({b"host", b"content-length", b"transfer-encoding", b"cookie", b"x-forwarded-for"})
-
 
 class RequestReader:
     """See the head of this module.
 
     After ``head_received``: ``method``, ``authority``, ``path`` (normalised), ``query`` (with its ``?``), ``shape``
-    and ``values`` (the fields to pass on), ``lines`` (these written anew, or empty), ``chunked``, ``length`` (None without content-length),
-    ``keep_alive``, ``http10``, ``expects_continue``, ``forwarded_for`` and ``forwarded_proto`` as received (the
-    latter two are not among ``values``), ``started_at`` (Unix time of the first byte). ``body_left``: how much of a
-    large body is to come.
+    and ``values`` (the fields to pass on), ``lines`` (these as they are passed on, or empty), ``chunked``, ``length``
+    (None without content-length), ``keep_alive``, ``http10``, ``expects_continue``, ``forwarded_for`` and
+    ``forwarded_proto`` as received (the latter two are not among ``values``), ``started_at`` (Unix time of the first
+    byte). ``body_left``: how much of a large body is to come.
     """
 
     def __init__(self, receiver: Receiver, settings: ReaderSettings = DEFAULT_SETTINGS) -> None:
@@ -307,9 +300,11 @@ class RequestReader:
         if shape.repeats:
             self.shape, self.values = SHAPES.joined(self.shape, self.values)
         if shape.underscored and limits.underscores is not Underscores.ALLOW:
-            self._refuse_underscores(limits.underscores)
+            if limits.underscores is Underscores.REJECT_REQUEST:
+                raise Refused(400, b"Bad Request", b"http1.unexpected_underscore")
+            self.shape, self.values = without_underscores(self.shape, self.values)
         if self._te or connection is not None:
-            self._drop_hop_by_hop(connection or b"")
+            self.shape, self.values = without_hop_by_hop(self.shape, self.values, connection or b"", self._te)
         self._in_body = True
         self._idle_size = 0
         if self.length is not None and self.length >= STREAMED_BODY and self._upgrade is None:
@@ -351,25 +346,5 @@ class RequestReader:
         self.http10 = True
         self.expects_continue = False  # RFC 9110, 10.1.1
 
-    def _refuse_underscores(self, action: Underscores) -> None:
-        if action is Underscores.REJECT_REQUEST:
-            raise Refused(400, b"Bad Request", b"http1.unexpected_underscore")
-        pairs = zip(self.shape.names, self.values, strict=True)
-        self.shape, self.values = SHAPES.fields(pair for pair in pairs if b"_" not in pair[0])
-
     def _size_of_head(self) -> int:
         return size_of_fields(self._names, self._values) + len(self._target)
-
-    def _drop_hop_by_hop(self, connection: bytes) -> None:
-        """Remove the fields that the client's ``Connection`` names as its own, and ``TE`` but for one ``trailers``."""
-        named = {token.strip(b" \t") for token in connection.lower().split(b",")} - _NEVER_NOMINATED
-        if not self._te and not named - {b"close", b"keep-alive", b"upgrade", b""}:
-            return
-        pairs = []
-        for name, value in zip(self.shape.names, self.values, strict=True):
-            if name == b"te":
-                if b"trailers" in value.lower() and _TRAILERS not in pairs:
-                    pairs.append(_TRAILERS)
-            elif name not in named:
-                pairs.append((name, value))
-        self.shape, self.values = SHAPES.fields(pairs)

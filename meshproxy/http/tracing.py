@@ -17,7 +17,7 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from meshproxy.http.exchange import Exchange
-from meshproxy.http.requestreader import SHAPES
+from meshproxy.http.requestfields import SHAPES
 
 _tracer = trace.get_tracer("meshproxy")
 

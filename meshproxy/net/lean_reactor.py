@@ -11,6 +11,9 @@ waits for one more event, for which it registers and unregisters the descriptor.
 A descriptor that is not read from for a while is not watched at all by Twisted's reactor, so a peer that leaves then is
 noticed late. Here it may be watched for just that, as Envoy does.
 
+Before each wait for events Twisted's loop looks for calls that are due, in a logging context. Where events come one by
+one, that costs more than dispatching them; so this loop looks only when there can be any.
+
 Its time is the system's monotonic clock. Twisted's reactors go by the time of day, so that a step of the clock fires
 every timer at once or none for hours.
 """
@@ -106,6 +109,24 @@ class LeanReactor(EPollReactor):
 
     def _watch(self, fd: int, event: int) -> None:
         self._poller.modify(fd, event | EPOLLOUT if fd in self._writes else event)
+
+    def mainLoop(self) -> None:
+        """Run until the reactor is stopped."""
+        while self._started:
+            try:
+                self.runUntilCurrent()
+                timeout = self.timeout()
+                self.doPoll(timeout if self.running else 0.0)
+                while (timeout := self._undisturbed_for()) != 0.0:
+                    self.doPoll(timeout)
+            except BaseException:  # noqa: BLE001 - the reactor outlives whatever a call does
+                log.err()
+
+    def _undisturbed_for(self) -> float | None:
+        """For how many seconds there is nothing to do but wait for events; 0: there may be, None: for ever."""
+        if self.threadCallQueue or self._newTimedCalls or self._justStopped or not self.running:
+            return 0.0
+        return self.timeout()
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events, for at most ``timeout`` seconds (None: for ever), and dispatch them."""

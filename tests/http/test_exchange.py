@@ -268,6 +268,19 @@ class Routing(SynchronousTestCase):
             client.send(b"GET /x/../a//b%2Fc HTTP/1.1\r\nHost: a\r\n\r\n")
             self.assertEqual(head_lines(wire.accept().take())[0], b"GET %b HTTP/1.1" % path)
 
+    def test_other_normalization(self) -> None:
+        """A path that was asked for before is normalized anew when the mesh says otherwise."""
+        wire = Wire()
+        ask = b"GET /a//b HTTP/1.1\r\nHost: a\r\n\r\n"
+        client, endpoint = wire.pair(ask)
+        endpoint.send(OK)
+        client.send(ask)
+        self.assertEqual(head_lines(endpoint.take())[0], b"GET /a//b HTTP/1.1")
+        endpoint.send(OK)
+        wire.gateway.install(snapshot(path_normalization="MERGE_SLASHES"))
+        client.send(ask)
+        self.assertEqual(head_lines(endpoint.take())[0], b"GET /a/b HTTP/1.1")
+
     def test_weights(self) -> None:
         """Of several destinations each gets its share, with its own changes."""
         destinations = tuple(

@@ -162,6 +162,74 @@ class Polling(ReactorCase):
         self.reactor._poller = poller
 
 
+class MainLoop(ReactorCase):
+    """The loop of a reactor that counts as running, until something stops it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.done: list[str] = []
+        self.reactor._started, self.reactor._stopped = True, False
+        self.reactor.running = True
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        os.write(writing, b"x")
+        self.on_read: Callable[[], object] = lambda: None
+        self.reactor.addReader(Selectable(reading, self.read))
+
+    def read(self) -> None:
+        """There is always something to read; the 100th time is too much."""
+        self.done.append("read")
+        if len(self.done) >= 100:
+            self.reactor.crash()
+        self.on_read()
+
+    def finish(self) -> None:
+        self.done.append("called")
+        self.reactor.crash()
+
+    def test_call_from_event(self) -> None:
+        """What an event has called soon is called before the next event but one."""
+        self.on_read = lambda: self.reactor.callLater(0, self.finish)
+        self.reactor.mainLoop()
+        self.assertEqual(self.done[:2], ["read", "called"])
+
+    def test_call_from_thread(self) -> None:
+        """So is what comes from a thread."""
+        self.on_read = lambda: self.reactor.callFromThread(self.finish)
+        self.reactor.mainLoop()
+        self.assertEqual(self.done[:2], ["read", "called"])
+
+    def test_due(self) -> None:
+        """A call is made when its time comes, however many events there are."""
+        now = 0.0
+        self.reactor.seconds = lambda: now
+
+        def pass_time() -> None:
+            nonlocal now
+            now += 1
+
+        self.on_read = pass_time
+        self.reactor.callLater(10, self.finish)
+        self.reactor.mainLoop()
+        self.assertEqual(self.done[:11], ["read"] * 10 + ["called"])
+
+    def test_stop(self) -> None:
+        """A reactor that is told to stop by an event begins to shut down before the next one."""
+        self.on_read = self.reactor.stop
+        self.reactor.addSystemEventTrigger("during", "shutdown", self.finish)
+        self.reactor.mainLoop()
+        self.assertEqual(self.done[:2], ["read", "called"])
+
+    def test_failing_call(self) -> None:
+        """A call that fails is logged, and the loop goes on."""
+        self.reactor.callLater(0, lambda: 1 / 0)
+        self.on_read = lambda: self.reactor.callLater(0, self.finish)
+        self.reactor.mainLoop()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIn("called", self.done)
+
+
 class Unread(ReactorCase):
     """Descriptors that are not read from, but watched for a peer that leaves."""
 

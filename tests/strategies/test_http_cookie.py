@@ -52,6 +52,16 @@ class LookupTests(SynchronousTestCase):
         """For any lines the result is that of the rule as it is stated."""
         self.assertEqual(CookieKey("sid").lookup(lines), _lookup(lines, b"sid"))
 
+    @steady
+    @given(st.lists(st.text('sida=;" \t', max_size=12).map(str.encode), max_size=2), st.sampled_from((0, 600)))
+    def test_key(self, lines: list[bytes], padding: int) -> None:
+        """The key is that of the cookie, also when the same line comes again, for another cookie, or is a long one."""
+        lines = [line + b"; " + b"x" * padding for line in lines]
+        request = FakeRequest([(b"Cookie", line) for line in lines])
+        for name in ("sid", "a", "sid"):
+            value = _lookup(lines, name.encode())
+            self.assertEqual(CookieKey(name).evaluate(request), (xxh64(value), None) if value else None)
+
 
 def _lookup(lines: list[bytes], name: bytes) -> bytes | None:
     for line in lines:
