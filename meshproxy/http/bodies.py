@@ -7,7 +7,15 @@ from collections.abc import Sequence
 STREAMED_BODY = 256 * 1024
 """Of a body that is announced to be this long or longer, only the beginning goes through llhttp, which copies it."""
 
+LONGEST_BODY = (1 << 63) - 1
+"""The largest length that is passed on: beyond it, many readers count something else."""
+
 Piece = bytes | memoryview
+
+
+def without_zeros(length: bytes) -> bytes:
+    """A decimal length without zeros in front: with them it is octal to some readers."""
+    return length.lstrip(b"0") or b"0"
 
 
 def framed(pieces: Sequence[Piece]) -> bytes:

@@ -105,14 +105,15 @@ def plain_line(line: bytes) -> tuple[bytes, bytes] | None:
 
 
 def check_line_ends(begun: bytes, data: bytes) -> bytes:
-    """Raises ``Refused`` for a bare line feed in front of a request, which llhttp overlooks.
+    """Raises ``Refused`` for half a line end in front of a request, which llhttp overlooks.
 
     ``begun`` is the half of a line end that the read before ended with; that of this one is returned.
     """
-    front = begun + data[: len(data) - len(data.lstrip(b"\r\n"))]
-    if b"\n" in front.replace(b"\r\n", b""):
+    behind = data.lstrip(b"\r\n")
+    left = (begun + data[: len(data) - len(behind)]).replace(b"\r\n", b"")
+    if left and (behind or left != b"\r"):
         raise Refused(*BAD_REQUEST)
-    return b"\r" if front.endswith(b"\r") and len(front) == len(begun) + len(data) else b""
+    return left
 
 
 def trusted_address(forwarded_for: bytes, trusted_proxies: int, peer: bytes) -> bytes:

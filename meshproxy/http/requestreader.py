@@ -18,7 +18,7 @@ from typing import Any
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from meshproxy.headers import join_lines
-from meshproxy.http.bodies import STREAMED_BODY, Piece
+from meshproxy.http.bodies import LONGEST_BODY, STREAMED_BODY, Piece, without_zeros
 from meshproxy.http.fields import collector, size_of_fields
 from meshproxy.http.ignoredoffers import parser_behind_offer
 from meshproxy.http.knownheads import KnownLine, KnownRequest
@@ -113,7 +113,7 @@ class RequestReader:
         settings = self._settings
         line, _, fields = data.partition(b"\r\n")
         first = settings.known_lines[line] or self._learn_line(line)
-        if first is None or len(data) > settings.limits.max_headers_bytes:
+        if first is None or self._line_end or len(data) > settings.limits.max_headers_bytes:
             self._line_end = check_line_ends(self._line_end, data)
             self._parse(data)
             return
@@ -251,6 +251,8 @@ class RequestReader:
             self._host = value
         elif meaning == _CONTENT_LENGTH:
             self.length = int(value)
+            if self.length > LONGEST_BODY:
+                raise Refused(*BAD_REQUEST)
         elif meaning == _TRANSFER_ENCODING:
             if self.chunked or value.lower() != b"chunked":
                 raise Refused(501, b"Not Implemented", b"http1.invalid_transfer_encoding")
@@ -277,6 +279,8 @@ class RequestReader:
         shape = SHAPES.of(tuple(self._names))
         self._te = False
         for at, meaning in shape.special:
+            if meaning == _CONTENT_LENGTH:
+                values[at] = without_zeros(values[at])
             self._special(meaning, values[at])
         connection = self._connection
         self.keep_alive = parser.should_keep_alive()

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshproxy.http import grpcstatus
-from meshproxy.http.bodies import STREAMED_BODY
+from meshproxy.http.bodies import LONGEST_BODY, STREAMED_BODY, without_zeros
 from meshproxy.http.carried import Carried
 from meshproxy.http.fields import Shape, Values, size_of_fields
 from meshproxy.http.knownheads import KnownResponse
@@ -161,7 +161,10 @@ class ResponseReader:
         for at, meaning in shape.special:
             if meaning == _CONTENT_LENGTH:
                 self._has_length = True
+                values[at] = without_zeros(values[at])
                 length = int(values[at])
+                if length > LONGEST_BODY:
+                    raise Unwanted("a length that many readers cannot hold")
             elif meaning == _DATE:
                 self._has_date = True
             elif meaning == _CONNECTION:
@@ -184,8 +187,10 @@ class ResponseReader:
             raise Retried
         self._keep_alive = keep_alive = parser.should_keep_alive()
         # Without a Connection header only HTTP/1.1 keeps alive; the version itself is dearer to ask for.
-        if self._chunked and (has_connection or not keep_alive) and parser.get_http_version() != "1.1":
-            raise Unwanted("a transfer coding in HTTP/1.0")
+        if has_connection or not keep_alive:
+            version = parser.get_http_version()
+            if version != "1.1" and (version != "1.0" or self._chunked):
+                raise Unwanted("a version that is not served, or a transfer coding in HTTP/1.0")
         kept = shape.pick(values)
         self._read = (status, length, shape, kept)
         is_head = exchange.method == b"HEAD"

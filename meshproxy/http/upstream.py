@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from meshproxy.http.upgrading import Upgrade
     from meshproxy.upstream.pool import Pool
 
+_BEGINNING = b"HTTP/1."
+
 
 class Upstream(ResponseReader, Protocol):
     """One connection to an endpoint. See the head of this module."""
@@ -96,6 +98,12 @@ class Upstream(ResponseReader, Protocol):
                 if known is not None and known.length == len(data) - end:
                     self._pass_on(exchange, known, data[end:])
                     self._finish(exchange)
+                    return
+            if self._head_size < len(_BEGINNING) and not self._interim:
+                # llhttp would skip empty lines, and takes RTSP for an answer, too.
+                expected = _BEGINNING[self._head_size :]
+                if data[: len(expected)] != expected[: len(data)]:
+                    self._broken(exchange)
                     return
             self._head_size += len(data)
             self._trim = b" \r\n" in data or (b"\t" in data and b"\t\r\n" in data) or self._head_size != len(data)
