@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 SUITES ?=
 OPTIONS ?=
 
-.PHONY: help test lint format unit docs demo conformance faults routing bench fuzz soak chaos clean
+.PHONY: help test lint format unit docs changelog demo conformance faults routing bench fuzz soak chaos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ unit: $(INSTALLED) ## Run the suite; TESTS=tests.test_layers runs a part of it
 docs: $(INSTALLED) ## Build the documentation into docs/build, and manual pages of it into docs/build/man
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/build
 	$(BIN)/python -m sphinx -q -W --keep-going -b man docs docs/build/man
+
+changelog: $(INSTALLED) ## Make CHANGELOG.md of what is in changelog.d; RELEASE=yes dates it and takes that away
+	$(BIN)/python tools/changelog.py $(if $(RELEASE),--release)
 
 demo: $(INSTALLED) ## Serve a sample mesh on loopback and show a sticky session
 	$(BIN)/python -m meshproxy.demo
