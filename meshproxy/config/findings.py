@@ -34,6 +34,11 @@ class Findings:
     _aside: list[Diagnostic] | None = None
 
     @property
+    def count_of_errors(self) -> int:
+        """How many errors there are."""
+        return sum(diagnostic.severity is Severity.ERROR for diagnostic in self.diagnostics)
+
+    @property
     def has_errors(self) -> bool:
         """Whether the load has failed."""
         return any(diagnostic.severity is Severity.ERROR for diagnostic in self.diagnostics)

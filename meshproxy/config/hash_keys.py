@@ -34,13 +34,12 @@ class Fallback(Enum):
 
 
 @implementer(IHashKey)
+@frozen
 class TerminalKey:
     """A key that ends the evaluation; otherwise, optional interfaces included, it is ``key``."""
 
-    terminal = True
-
-    def __init__(self, key: IHashKey) -> None:
-        self._key = key
+    _key: IHashKey
+    terminal: bool = field(default=True, init=False)
 
     def evaluate(self, request: IRequest) -> HashKey | None:
         """See ``IHashKey``."""

@@ -16,7 +16,7 @@ from attrs import define, field
 
 from meshproxy.config import effort
 from meshproxy.config.documents import MOST_SYNTAX_ERRORS, compose, pieces
-from meshproxy.config.findings import Findings
+from meshproxy.config.findings import MOST, Findings
 from meshproxy.config.identification import identify
 from meshproxy.config.metadata import Document
 from meshproxy.config.sources import Source
@@ -80,11 +80,12 @@ class Parts:
         self._taken_over = False
 
     def read(self, files: Iterable[Source]) -> list[Part]:
-        """The parts of all files, in order."""
+        """The parts of all files, in order; those behind more errors than are listed are left out."""
         known, self._known = self._known, {}
         self._taken_over = False
         found: list[Part] = []
         left = EXPANSION
+        wrong = 0
         for source in files:
             errors = 0
             for line, text in pieces(source.text):
@@ -100,8 +101,11 @@ class Parts:
                 found.append(part)
                 left -= part.expanded
                 errors += part.syntax_errors
-                if errors >= MOST_SYNTAX_ERRORS:
+                wrong += part.findings.count_of_errors
+                if errors >= MOST_SYNTAX_ERRORS or wrong > MOST:
                     break
+            if wrong > MOST:
+                break
         while known:  # one by one, so that other threads can work in between
             known.popitem()
         return found

@@ -161,6 +161,7 @@ class IncrementalTests(SynchronousTestCase):
             self.patch(parts, "EXPANSION", expansion),
             self.patch(unreachable, "Budget", lambda: Budget(comparisons)),
             self.patch(findings_module, "MOST", most),
+            self.patch(parts, "MOST", most),
         ]
         try:
             self.assert_as_from_scratch([sources([[GATEWAY, SERVICE, *texts]]) for texts in versions])

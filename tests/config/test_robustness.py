@@ -22,6 +22,7 @@ from tests.properties import steady
 JUNK: list[Any] = [
     *(None, 0, -1, 70000, 1.5, True, "", "x", "*", "a b", "1s", "~", "é", [], {}, [None], [{}], {"a": None}),
     *({"number": 80}, {"": ""}, [[]], "10.0.0.1", "::", "a/b", ["*", "*"], 2**70, "x" * 300),
+    *({"mode": "SIMPLE"}, {"targetHost": "a.test", "targetPort": 1}, {"version": "V1"}, "PASSTHROUGH", "DYNAMIC_DNS"),
     *("%", "unix:///x", "(", "0s", "mesh", "/", "5xx, reset", "\x00", {"exact": "a", "regex": "b"}),
 ]
 PLACES = places(DOCUMENTS)
