@@ -142,6 +142,7 @@ padding:.6rem 1.1rem;border-top:1px solid var(--line)}
 .routes [data-label]::before{content:none}
 }
 @media(max-width:46rem){
+.share svg{width:1.9rem}
 .facts{grid-template-columns:repeat(2,1fr)}
 header,main,footer{padding-left:.9rem;padding-right:.9rem}
 header nav{margin-left:0}
