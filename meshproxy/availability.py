@@ -89,16 +89,18 @@ def arrange(
     Draining endpoints are in no priority: they are no part of what panic is measured by, and it does not reach them.
     """
 
-    def of(groups: Sequence[Group], wanted: Health) -> tuple[Group, ...]:
-        return tuple(
-            Group(weight, tuple(it for it in members if health.get(it, Health.HEALTHY) is wanted))
-            for weight, members in groups
-        )
+    # There are many endpoints and few that are not healthy.
+    other = {endpoint for endpoint, found in health.items() if found is not Health.HEALTHY}
+    degraded = {endpoint for endpoint in other if health[endpoint] is Health.DEGRADED}
+    draining = {endpoint for endpoint in other if health[endpoint] is Health.DRAINING}
 
-    priorities = tuple(
-        Priority(tuple(groups), of(groups, Health.HEALTHY), of(groups, Health.DEGRADED))
-        for groups in arranged([it for it in endpoints if health.get(it) is not Health.DRAINING], localities)
-    )
+    def priority(groups: Sequence[Group]) -> Priority:
+        healthy = [Group(weight, tuple([it for it in members if it not in other])) for weight, members in groups]
+        fair = [Group(weight, tuple(filter(degraded.__contains__, members))) for weight, members in groups]
+        return Priority(tuple(groups), tuple(healthy), tuple(fair))
+
+    staying = [it for it in endpoints if it not in draining] if draining else endpoints
+    priorities = tuple(map(priority, arranged(staying, localities)))
     return Arrangement(priorities, spread([priority.level for priority in priorities], panic_threshold))
 
 

@@ -109,7 +109,7 @@ def _ranking(policy: Localities) -> Callable[[Endpoint], int]:
     count = len(wanted)
 
     def rank(endpoint: Endpoint) -> int:
-        labels = _with_place(dict(endpoint.labels), endpoint.locality) if wanted else {}
+        labels = _with_place(dict(endpoint.labels), endpoint.locality)
         added = 0
         for at, (name, value) in enumerate(wanted):
             if labels.get(name, "") != value:
@@ -119,7 +119,7 @@ def _ranking(policy: Localities) -> Callable[[Endpoint], int]:
                 return added + count - at
         return added
 
-    return rank
+    return rank if wanted else lambda endpoint: 0
 
 
 def _with_place(labels: dict[str, str], locality: str) -> Mapping[str, str]:

@@ -33,11 +33,11 @@ from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
-from meshproxy.strategies.steps import Steps, finished
+from meshproxy.strategies.steps import Steps, finished, identified
 
 TABLE_SIZE = 65537
 LARGEST_TABLE = 5_000_010
-_AT_ONCE = 32  # slots that are filled in a step, the last of which take the longest
+_AT_ONCE = 8  # slots that are filled in a step, the last of which take the longest
 
 
 def is_prime(number: int) -> bool:
@@ -62,8 +62,10 @@ def table_steps(hosts: Sequence[tuple[str, float]], size: int) -> Steps[Sequence
     taken = bytearray(size)
     order = sorted(range(len(hosts)), key=lambda index: hosts[index][0].encode())
     keys = [hosts[index][0].encode() for index in order]
+    yield
     slots = [xxh64(key) % size for key in keys]
     skips = [xxh64(key, 1) % max(size - 1, 1) + 1 for key in keys]
+    yield
     acting = chain.from_iterable(_turns([hosts[index][1] for index in order]))
     # To find one of the last few free slots takes the more steps the fewer they are. For these it is not walked to:
     # how many steps away each of them is can be computed, since the size is a prime.
@@ -165,9 +167,8 @@ class Maglev:
     def table_steps(self) -> Steps[None]:
         """See ``IBuildsInSteps``."""
         if not self._owners:
-            self._owners = yield from table_steps(
-                [(endpoint.identity, share) for endpoint, share in self._hosts], self._size
-            )
+            hosts = yield from identified(self._hosts)
+            self._owners = yield from table_steps(hosts, self._size)
 
     def _built(self) -> Sequence[int]:
         """The owners of all slots, as indexes of endpoints; they are built now."""

@@ -35,7 +35,7 @@ from meshproxy.model import Endpoint
 from meshproxy.strategies import imbalance, shares
 from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
-from meshproxy.strategies.steps import Steps, finished
+from meshproxy.strategies.steps import Steps, finished, identified
 
 MINIMUM_SIZE = 1024
 MAXIMUM_SIZE = 8_388_608
@@ -58,7 +58,7 @@ class Ring(NamedTuple):
     counts: list[int]
 
 
-_AT_ONCE = 2048  # hashes that are made or sorted in a step
+_AT_ONCE = 512  # hashes that are made or sorted in a step
 _SUFFIXES = tuple(b"_%d" % number for number in range(1024))
 # Of larger rings, entries are kept in arrays: that takes a fifth of the memory, and a little longer for each pick.
 _LARGE = 65_536
@@ -210,12 +210,8 @@ class RingHash:
         if self._hashes:
             return
         settings = self._settings
-        ring = yield from ring_steps(
-            [(endpoint.identity, share) for endpoint, share in self._hosts],
-            settings.minimum_size,
-            settings.maximum_size,
-            settings.function,
-        )
+        hosts = yield from identified(self._hosts)
+        ring = yield from ring_steps(hosts, settings.minimum_size, settings.maximum_size, settings.function)
         self._ring_facts = {
             "size": ring.size,
             "min_hashes_per_host": min(ring.counts, default=0),

@@ -193,7 +193,9 @@ class Discovery:
                 self._consider(entry)
             self._tell()
 
-        building = entry.building = self._builds.run(entry.cluster.builder.build, usable)
+        building = entry.building = self._builds.run(
+            entry.cluster.builder.build, usable, hurry=not entry.served.endpoints
+        )
         building.addCallback(built).addErrback(failed).addCallback(ended)
 
     # Waiting

@@ -201,13 +201,30 @@ class SteppingTests(SynchronousTestCase):
         """Where there is something else to do in a turn, the next slice waits after it."""
         balancer = Stepwise(self.clock, 8)
         self.build(balancer)
-        self.clock.turn(BUSY_SECONDS)
+        self.clock.turn(2 * BUSY_SECONDS)
         self.assertEqual(balancer.left, 5)
         (pause,) = self.clock.getDelayedCalls()
         self.assertAlmostEqual(pause.getTime() - self.clock.seconds(), PAUSE_SECONDS)
         self.clock.rightNow += PAUSE_SECONDS
         self.clock.turn()
         self.assertEqual(balancer.left, 2)
+
+    def test_others_wait(self) -> None:
+        """There is no pause while other builds wait."""
+        balancer = Stepwise(self.clock, 8)
+        self.build(balancer)
+        self.build(Stepwise(self.clock, 8))
+        for left in (5, 2):
+            self.assertEqual(balancer.left, left)
+            self.clock.turn(2 * BUSY_SECONDS)
+
+    def test_hurry(self) -> None:
+        """There is no pause where nothing can be served before the build is done."""
+        balancer = Stepwise(self.clock, 8)
+        self.builds.run(Made(balancer).build, FIRST, hurry=True)
+        for left in (5, 2):
+            self.assertEqual(balancer.left, left)
+            self.clock.turn(2 * BUSY_SECONDS)
 
     def test_one_after_the_other(self) -> None:
         """The next build waits for the last step of the one before."""
