@@ -130,6 +130,12 @@ class Crew:
             ends.append(end)
         return DeferredList(ends).addCallback(lambda _: None) if ends else succeed(None)
 
+    def retire(self, link: WorkerLink, why: str) -> None:
+        """Have another one follow a worker that serves and is told to drain."""
+        _log.error("Worker {n} (pid {pid}) has to leave: {why}", n=link.number, pid=link.pid, why=why)
+        self._leaving.append(link)
+        self._follow(link.number)
+
     def replace(self, link: WorkerLink, why: str) -> None:
         """End a worker that cannot go on; another one follows."""
         _log.error("Worker {n} (pid {pid}) is replaced: {why}", n=link.number, pid=link.pid, why=why)
@@ -168,6 +174,10 @@ class Crew:
     def _ended(self, how: str, link: WorkerLink) -> str:
         if link in self._leaving:
             self._leaving.remove(link)
+            if how != "status 0":
+                _log.error(
+                    "Worker {n} (pid {pid}), which was leaving, has ended: {how}", n=link.number, pid=link.pid, how=how
+                )
         elif self._stopping:
             self._places[link.number].link = None
         else:

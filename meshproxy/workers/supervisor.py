@@ -2,8 +2,8 @@
 
 Rules. Sockets are opened here, with the privileges that the process begins with, and live as long as this process, so a
 connection that waits to be accepted is not lost with a worker. A configuration is loaded and checked here; only then do
-workers hear of it (``rollout``). A worker that cannot take what was checked is replaced; only if none can is the
-configuration refused.
+workers hear of it (``rollout``). A worker that cannot take what was checked drains and is followed; only if none can is
+the configuration refused.
 
 Ready when each worker serves or has at least tried; from then on, while any does.
 """
@@ -232,9 +232,10 @@ class Supervisor(MultiService):
             raise
 
     def _cannot_take(self, link: WorkerLink, why: str) -> None:
-        # One that drains takes nothing new, and is to finish what it has.
+        # It is to finish what it has; perhaps it is doing that already.
         if self.running and link in self.crew.serving:
-            self.crew.replace(link, why)
+            self.crew.retire(link, why)
+            self._tell(link, commands.Stop)
 
     def _wait_for_another(self) -> Deferred[None]:
         self._another = Deferred()

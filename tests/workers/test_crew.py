@@ -139,6 +139,24 @@ class CrewTests(SynchronousTestCase):
         self.assertEqual([link.pid for link in self.crew.links], [100, 102])
         self.assertEqual((self.logged(LogLevel.error), len(self.links)), ([], 3))
 
+    def test_retired(self) -> None:
+        """A worker that has to leave is followed at once, and goes on to its end; that this is a bad one is told."""
+        self.started()
+        self.crew.retire(self.links[1], "it has no descriptors")
+        self.clock.advance(0)
+        self.admissions[2].callback(None)
+        self.assertEqual([link.pid for link in self.crew.serving], [100, 102])
+        self.assertFalse(self.links[1].killed)
+        self.links[1].end()
+        self.assertEqual(
+            self.logged(LogLevel.error),
+            [
+                "Worker 1 (pid 101) has to leave: it has no descriptors",
+                "Worker 1 (pid 101), which was leaving, has ended: signal SIGKILL",
+            ],
+        )
+        self.assertEqual((len(self.links), self.crew.most_early_ends), (3, 1))
+
     def test_leaving_again_and_again(self) -> None:
         """Workers that are told to leave are no crash loop; those that only hear nothing any more are one."""
         self.started()

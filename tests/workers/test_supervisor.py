@@ -346,12 +346,14 @@ class ReloadTests(SupervisorTestCase):
         self.assertEqual(supervisor.reload.generation, 1)
 
     def test_refused_by_one(self) -> None:
-        """One that refuses what another takes is replaced."""
+        """One that refuses what another takes drains, and another one follows at once."""
         supervisor = self.started()
         self.links[0].answers[Prepare] = Refused("no such plugin")
         self.assertIs(self.successResultOf(self.reload(supervisor, snapshot(81))).result, Result.INSTALLED)
-        self.assertEqual([link.killed for link in self.links], [True, False])
-        self.flushLoggedErrors()
+        self.reactor.advance(0)
+        self.assertEqual([link.killed for link in self.links], [False] * 3)
+        self.assertEqual([link.told[-1][0] for link in self.links], [Stop, Share, Share])
+        self.assertEqual(self.shares()[1:], [(1, 2), (0, 2)])
 
     def test_one_leaves_meanwhile(self) -> None:
         """A worker that begins to leave during a reload cannot take it, and is let drain all the same."""
