@@ -137,10 +137,10 @@ class _Connection:
 class AskedRequest(Request):
     """A request as the data path has it, on which routes, hash keys and header operations can be tried.
 
-    ``upgrading``: it asks for another protocol.
+    ``upgrading``: it asks for another protocol. ``brief``: nobody wants to know of other endpoints than its own.
     """
 
-    upgrading = False
+    upgrading = brief = False
 
     def __init__(self, connection: _Connection, head: RequestReader) -> None:
         super().__init__(connection, head)  # type: ignore[arg-type]

@@ -111,18 +111,18 @@ def _chosen(
     why = _why_drawn(balancer, keys)
     if kept is not None:
         tries = [kept] if key_hash is None or why else _tries(state, plan, key_hash, kept)
-        explained = _with_candidates(explained, state, state.cluster.endpoints)
+        explained = _with_candidates(explained, request, state)
         return evolve(explained, endpoint=kept.key, retries=tuple(endpoint.key for endpoint in tries[1:]))
     if next(iter(balancer.candidates(0)), None) is None:
-        explained = _with_candidates(explained, state, state.cluster.endpoints)
+        explained = _with_candidates(explained, request, state)
         return evolve(explained, why="no endpoint may be chosen now; 503, flag UH")
     if key_hash is None or why:
-        explained = _with_candidates(explained, state, state.cluster.endpoints)
+        explained = _with_candidates(explained, request, state)
         return evolve(explained, drawn=True, why=why, candidates=tuple(sorted(explained.candidates, key=_by_priority)))
     locates = ILocatesHash(balancer, None)
     tries = _tries(state, plan, key_hash)
     return evolve(
-        _with_candidates(explained, state, _order(state, key_hash)),
+        _with_candidates(explained, request, state, key_hash),
         hash=f"{key_hash:016x}",
         at={} if locates is None else dict(locates.locate(key_hash)),
         endpoint=tries[0].key if tries else None,
@@ -190,8 +190,13 @@ def _order(state: ClusterState, key_hash: int) -> list[Endpoint]:
     return list(dict.fromkeys([*passed_over, *order, *state.cluster.endpoints]))
 
 
-def _with_candidates(explained: Destination, state: ClusterState, endpoints: Sequence[Endpoint]) -> Destination:
-    """With endpoints in their order and states, and with what each priority gets."""
+def _with_candidates(
+    explained: Destination, request: AskedRequest, state: ClusterState, key_hash: int | None = None
+) -> Destination:
+    """With the endpoints in the order of a hash and their states, and with what each priority gets."""
+    if request.brief:
+        return explained
+    endpoints = state.cluster.endpoints if key_hash is None else _order(state, key_hash)
     loads, statuses = look(state)
     status_of = dict(zip(state.hosts, statuses, strict=True))
     candidates = []

@@ -39,10 +39,11 @@ _ANY_ADDRESS = "0.0.0.0"
 _EXACT, _WILDCARD, _ANY, _NONE = "exact", "wildcard", "any", "none"
 
 
-def explain(gateway: Gateway, asked: Asked, live: bool = False) -> Explanation:
+def explain(gateway: Gateway, asked: Asked, live: bool = False, brief: bool = False) -> Explanation:
     """What ``gateway`` does with a request, and why; ``live``: it is one that serves, so its state counts.
 
-    Raises ``ValueError`` where the gateway has no listener for the port that is asked about.
+    ``brief``: without candidates and priorities, so that it takes no longer where there are many endpoints. Raises
+    ``ValueError`` where the gateway has no listener for the port that is asked about.
     """
     listener = _listener(gateway, asked)
     local = socket_address(listener.bind or _ANY_ADDRESS, listener.port)
@@ -59,6 +60,7 @@ def explain(gateway: Gateway, asked: Asked, live: bool = False) -> Explanation:
             reason="the gateway does not take this for a request that it may pass on",
         )
         return evolve(explanation, answer=answer)
+    request.brief = brief
     seen = SeenRequest(
         text(request.method),
         text(request.scheme),

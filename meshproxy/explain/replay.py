@@ -79,7 +79,7 @@ def replay(old: Gateway, new: Gateway, lines: Iterable[str], headers: Mapping[st
 def _outcome(gateway: Gateway, asked: Asked) -> tuple[object, str | None]:
     """What takes the request (clusters with their shares, or an answer), and its endpoint if that follows from it."""
     try:
-        explanation = explain(gateway, asked)
+        explanation = explain(gateway, asked, brief=True)
     except ValueError:
         return "no listener", ""
     forward = explanation.forward

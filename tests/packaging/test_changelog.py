@@ -1,4 +1,4 @@
-"""CHANGELOG.md and the fragments that it is made of."""
+"""The fragments that CHANGELOG.md is made of."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ NAME = re.compile(r"\d{3}\.change\.[a-z0-9-]+\.md")
 
 
 class ChangelogTests(SynchronousTestCase):
-    def test_fragments(self) -> None:
-        """Each fragment has a name that towncrier reads, and is an item of CHANGELOG.md."""
-        changelog = " ".join((ROOT / "CHANGELOG.md").read_text().split())
-        fragments = [
-            it for it in sorted((ROOT / "changelog.d").iterdir()) if it.name not in ("README.md", "_template.md")
-        ]
-        for fragment in fragments:
-            self.assertRegex(fragment.name, NAME)
-            self.assertIn(f"- {' '.join(fragment.read_text().split())}", changelog, "make changelog puts it there")
+    def test_names(self) -> None:
+        """Each fragment has a name that towncrier reads, and a text."""
+        for fragment in (ROOT / "changelog.d").iterdir():
+            if fragment.name not in ("README.md", "_template.md"):
+                self.assertRegex(fragment.name, NAME)
+                self.assertTrue(fragment.read_text().strip())
