@@ -67,6 +67,7 @@ class HealthProbes:
         self._targets: dict[str, dict[str, _Target]] = {}
         self._due: deque[_Target] = deque()
         self._under_way: dict[_Target, Deferred[None]] = {}
+        self._beginning = False
         self._changed: set[str] = set()
         self._publication: Any = None
         self._lines = LineLimit(clock, "changes by health checks")
@@ -154,6 +155,9 @@ class HealthProbes:
 
     def _begin(self) -> None:
         """Check what is due, as far as there is room."""
+        if self._beginning:
+            return  # a check has ended at once
+        self._beginning = True
         while self._due and len(self._under_way) < MOST_AT_ONCE:
             target = self._due.popleft()
             if not target.gone:
@@ -161,6 +165,7 @@ class HealthProbes:
                 self._under_way[target] = probing
                 probing.addTimeout(target.check.timeout, self._clock, _timed_out)
                 probing.addBoth(self._ended, target)
+        self._beginning = False
 
     def _ended(self, result: Failure | None, target: _Target) -> None:
         if target.gone:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -102,6 +102,13 @@ class PaceTests(ProbesTestCase):
         self.clock.advance(0)
         self.assertEqual(self.cancelled, [1])
         self.assertEqual(self.told[-1].failing, {key(1): "timeout"})
+
+    def test_ending_at_once(self) -> None:
+        """Checks that end as they begin are made one after the other, however many there are."""
+        self.probes = HealthProbes(self.clock, lambda *_: fail(ProbeFailed("none")), self.told.extend, lambda: 0.5)
+        self.follow(cluster(range(1, 2001)))
+        self.clock.advance(0)
+        self.assertEqual((self.probes.failed, len(self.told[-1].failing)), (2000, 2000))
 
     def test_not_all_at_once(self) -> None:
         """So many are under way at once and no more; the next begins when one ends."""
