@@ -2,9 +2,9 @@
 
 Rules: a cluster has one of these if it ejects endpoints, checks them, lets them warm up, or some were asked to drain;
 no other one has. What becomes of health is decided in ``availability``; here it is only arranged that the balancer
-follows: it is built at most once in a turn of the reactor, out of the way of requests. Tables of hashes are built in a
-thread and at most once in ``TABLE_SECONDS``, as Envoy merges changes of health; meanwhile the old one serves. While all
-endpoints are healthy, a cluster is served by the balancer that it was configured with.
+follows: it is built at most once in a turn of the reactor. Tables of hashes are built out of the way of requests
+(``building``) and at most once in ``TABLE_SECONDS``, as Envoy merges changes of health; meanwhile the old one serves.
+While all endpoints are healthy, a cluster is served by the balancer that it was configured with.
 """
 
 from __future__ import annotations
