@@ -6,7 +6,7 @@
 the second after each change, as if there were one in each second, are compared with all others. Both come from the same
 minute (SECONDS, 60), so what else the machine does counts for both. Printed are the times of requests, and the longest
 time for which the gateway did nothing else: how long a request took that it answers itself, of which there is one each
-five milliseconds. Exit status: 0, or 2 if the gateway does not serve.
+five milliseconds. Exit status: 0, or 2 if the gateway does not serve or no endpoint changed.
 """
 
 from __future__ import annotations
@@ -111,6 +111,8 @@ async def flap(reactor: Any, seconds: float, strategy: str) -> int:
     times = [at for at, _ in gateway.changes]
     failed = sum(bool(it.failure) for it in answers)
     print(f"{len(times)} changes, {len(answers)} requests, {failed} failed")
+    if not times:
+        return 2
     p99 = []
     for name, wanted in (("quiet", False), ("after a change", True)):
         print(f"{name}:")
