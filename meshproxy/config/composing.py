@@ -209,10 +209,10 @@ class Composer:
         known = self._anchors.get(name)
         if known is None or known.value is None:
             if known is not None:
-                self._error(event, f"the alias *{name} stands within its own anchor")
+                self._error(event, "this alias stands within its own anchor")
             else:
-                hint = f'if no alias is meant, put it in quotes: "*{name}"'
-                self._error(event, f"the alias *{name} has no anchor &{name} before it", hint)
+                hint = "if no alias is meant, put it in quotes"
+                self._error(event, "this alias has no anchor of its name before it", hint)
             self._add(Text(*self._at(event), "", "str"), None)
             return
         self._expanded += known.size
@@ -290,15 +290,15 @@ class Composer:
         if tag in _TYPES:
             value = resolve(event.value)
             if not isinstance(value, _TYPES[tag]) or (tag != "bool" and isinstance(value, bool)):
-                self._error(event, f"{event.value!r} does not fit its tag !!{tag}")
+                self._error(event, f"this value does not fit its tag !!{tag}")
                 return "str"
         return tag
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
-        tag = (event.tag or "").replace(_CORE, "!!")
-        self._error(event, f"the tag {tag} has no meaning here", "a value that starts with '!' has to be in quotes")
+        self._error(event, "this tag has no meaning here", "a value that starts with '!' has to be in quotes")
 
     def _error(self, event: yaml.Event, message: str, hint: str = "") -> None:
+        # Messages quote no value, for the document may turn out to be a Secret.
         self._findings.error(Location(self._origin, *self._at(event)), message, hint)
 
     def _at(self, event: yaml.Event) -> tuple[int, int]:

@@ -97,7 +97,7 @@ def decode_source(node: Node, findings: Findings) -> SecretSource | None:
 
 def _path(node: Node) -> str:
     text = node.string()
-    if not os.path.isabs(text):
+    if not os.path.isabs(text) or "\0" in text:
         node.fail(f"{node.path} must be an absolute path, not {text!r}")
     return text
 

@@ -22,7 +22,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 # What libyaml counts as the end of a line, so that an excerpt is the line that a place means.
 LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _DOCUMENT_START = re.compile(r"---(\s|$)")
-_SECRET = re.compile(r"[\s\-{]*[\"']?kind[\"']?\s*:\s*[\"']?Secret\b")
+# Anywhere in a document, however it is laid out, and rather once too often than once too rarely.
+_SECRET = re.compile(r"\bkind[\"']?\s*:\s*(?:[!&]\S*\s+)*[\"']?Secret", re.IGNORECASE)
 
 
 @frozen
@@ -107,8 +108,7 @@ def _shown_lines(text: str) -> list[str | None]:
     shown: list[str | None] = []
     for start, end in pairwise(starts):
         document = lines[start:end]
-        secret = any(_SECRET.match(line) for line in document)
-        shown += [None] * len(document) if secret else document
+        shown += [None] * len(document) if _SECRET.search("\n".join(document)) else document
     return shown
 
 

@@ -114,6 +114,7 @@ class PersistenceTests(SynchronousTestCase):
             ("name: a", "{}", "must have exactly one of file, environment, secretRef"),
             ("name: a", "{file: /a, environment: B}", "must have exactly one of"),
             ("name: a", "{file: key}", "must be an absolute path"),
+            ("name: a", '{file: "/a\\0b"}', "must be an absolute path"),
             ("name: a", "{file: /}", "/ is no regular file"),
             ("name: a", "{file: /no/such/file}", "/no/such/file cannot be read: No such file"),
             ("name: a", "{environment: NO_SUCH_VARIABLE}", "there is no environment variable NO_SUCH_VARIABLE"),
@@ -136,6 +137,10 @@ class PersistenceTests(SynchronousTestCase):
         self.assertIn("longer than browsers keep any cookie", found)
 
 
+NAMED = '"metadata": {"name": "one-line"}'
+PASSWORD = '"stringData": {"password": "hunter2hunter2"}'
+
+
 class SecretTests(SynchronousTestCase):
     def test_nothing_shows(self) -> None:
         """Whatever is wrong with a Secret, nothing that is said about it quotes its values."""
@@ -145,7 +150,14 @@ class SecretTests(SynchronousTestCase):
             (SECRET.replace("{b: ", "{n: 1234567890123456, b: "), "stringData has plain texts"),
             (SECRET.replace("c2hvcnQ=", "c2hvcnQ"), "data has texts in base64"),
             (SECRET.replace("short: ", "a: "), "duplicate key 'a'"),
-            (SECRET.replace("c2hvcnQ=", "*nothing"), "no anchor"),
+            (SECRET.replace("c2hvcnQ=", "*hunter2"), "no anchor"),
+            (SECRET.replace("c2hvcnQ=", "!hunter2 x"), "this tag has no meaning"),
+            (SECRET.replace("c2hvcnQ=", "!!int hunter2 "), "does not fit its tag"),
+            (SECRET.replace("c2hvcnQ=", "a: hunter2").replace("kind: Secret", "kind:\n  Secret"), "a ',' or '}'"),
+            (SECRET.replace("c2hvcnQ=", "a: hunter2").replace("Secret", "!!str Secret"), "a ',' or '}'"),
+            (f'{{"apiVersion": "v1", "kind": "Secret", {NAMED}, "hint": "", {PASSWORD}}}', "has no field 'hint'"),
+            (f"{{apiVersion: v1, kind: List, items: [{{kind: Secret, {NAMED}, {PASSWORD}}}]}}", "needs apiVersion"),
+            (f"{{apiVersion: v2, kind: Secret, {NAMED}, {PASSWORD}}}", "Secret has no version v2"),
         ):
             said = render(findings(GATEWAY, SERVICE, ROUTE, broken))
             self.assertIn(part, said)
