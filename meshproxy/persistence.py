@@ -78,7 +78,7 @@ class Sessions:
             if found is None:
                 return None
             if len(self._known) >= MOST_KNOWN:
-                del self._known[next(iter(self._known))]
+                self._known = {}  # to find the oldest one would take longer than to verify this one again
             self._known[value] = found
         endpoint, good_until = found
         return endpoint if now < good_until else None
