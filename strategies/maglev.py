@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count, islice, repeat
-from math import isqrt
+from math import ceil, isqrt
 
 from attrs import frozen
 from zope.interface import implementer
@@ -37,6 +37,7 @@ from meshproxy.strategies.steps import Steps, finished, identified
 
 TABLE_SIZE = 65537
 LARGEST_TABLE = 5_000_010
+_WANTED = 100  # slots for the lightest endpoint: shares are right to one part in so many. Source: Maglev, 3.4
 _AT_ONCE = 8  # slots that are filled in a step, the last of which take the longest
 
 
@@ -205,17 +206,23 @@ class Maglev:
     def shortage(self, limit: float) -> Shortage | None:
         """See ``IForeseesShares``. Slots are dealt out in turns, so only endpoints without one are a matter."""
         hosts = len(self._hosts)
-        if not hosts or self._size * min(share for _, share in self._hosts) >= 1.0:
+        if not hosts:
             return None
+        least = min(share for _, share in self._hosts)
+        if self._size * least >= 1.0:
+            return None
+        size = _suggested(least)
         return Shortage(
             f"is too small for {hosts} endpoints with these weights: some get none of its {self._size} slots",
-            f"with about 100 slots for each it spreads evenly, as with tableSize: {_suggested(hosts)}",
+            f"with about 100 slots for each it spreads evenly, as with tableSize: {size}"
+            if size * least >= _WANTED - 1
+            else f"with the largest one, tableSize: {size}, the lightest has about {size * least:.2g}",
         )
 
 
-def _suggested(hosts: int) -> int:
-    """A size with which shares are right to one part in a hundred. Source: Maglev (2016), 3.4."""
-    wanted = min(max(TABLE_SIZE, 100 * hosts), LARGEST_TABLE)
+def _suggested(least: float) -> int:
+    """A size with which an endpoint of the least share has ``_WANTED`` slots, or the largest one."""
+    wanted = min(max(TABLE_SIZE, ceil(_WANTED / least)), LARGEST_TABLE)
     return next(number for number in range(wanted, 0, -1) if is_prime(number))
 
 

@@ -68,4 +68,14 @@ class MaglevTests(SynchronousTestCase):
         self.assertIn("some get none of its 251 slots", shortage.problem)
         proposed = int(shortage.remedy.rpartition(" ")[2])
         self.assertTrue(is_prime(proposed))
-        self.assertLess(abs(proposed / 300_100 - 1), 0.01)
+        self.assertLess(abs(proposed / 400_000 - 1), 0.01)
+
+    def test_uneven_weights(self) -> None:
+        """What is proposed is enough for the lightest endpoint, and what no table can do is not promised."""
+        for heavy, remedy in (
+            (200_000, "with the largest one, tableSize: 4999999, the lightest has about 25"),
+            (200_000_000, "with the largest one, tableSize: 4999999, the lightest has about 0.025"),
+        ):
+            shortage = MaglevBuilder().build([*endpoints(1, 0, weight=heavy), *endpoints(2, 1)]).shortage(2.0)
+            assert shortage is not None
+            self.assertEqual(shortage.remedy, remedy)
