@@ -96,8 +96,9 @@ class Balancers:
         if foresees is None or balancing.location in self._judged:
             return
         try:
-            shortage = foresees.shortage(MOST_LOADED)
-        except PLUGIN_ERRORS as error:
+            found = foresees.shortage(MOST_LOADED)
+            shortage = None if found is None else Shortage(str(found.problem), str(found.remedy))
+        except PLUGIN_ERRORS as error:  # it may have returned anything
             shortage = Shortage(f"could not be judged: {describe_failure(error)}", "")
         if shortage is not None:
             self._judged.add(balancing.location)

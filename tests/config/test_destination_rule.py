@@ -15,6 +15,7 @@ from meshproxy.interfaces import (
     HashKey,
     IBoundsLoad,
     IConfig,
+    IForeseesShares,
     IHashKey,
     IHashKeyFactory,
     IHasTable,
@@ -22,6 +23,7 @@ from meshproxy.interfaces import (
     ILoadBalancerBuilder,
     ILoadBalancerFactory,
     IRequest,
+    Shortage,
 )
 from meshproxy.model import Endpoint, ProxyIdentity
 from meshproxy.registry import Registry
@@ -114,7 +116,7 @@ class FirstFactory:
         return FirstBuilder(config is not None and bool(config.fields("broken")))
 
 
-@implementer(IHasTable)
+@implementer(IHasTable, IForeseesShares)
 class BrokenTable(First):
     """Has a table that cannot be built."""
 
@@ -122,6 +124,9 @@ class BrokenTable(First):
 
     def build_table(self) -> None:
         raise MemoryError("so large")
+
+    def shortage(self, limit: float) -> Shortage | None:
+        return None
 
 
 @implementer(ILoadBalancerFactory, ILoadBalancerBuilder)
@@ -219,6 +224,18 @@ class ThirdPartyTests(SynchronousTestCase):
         self.patch(BrokenTable, "table_bytes", property(lambda table: 1 // 0))
         (found,) = errors(GATEWAY, SERVICE, ROUTE, text, registry=registry())
         self.assertIn("36:70: strategy example.com/table failed: ZeroDivisionError", found)
+
+    def test_judgement_that_fails(self) -> None:
+        """What cannot be told about a table is a warning there: nothing depends on it."""
+        text = balancer("consistentHash: {useSourceIp: true, example.com/table: {}}")
+        for shortage, part in (
+            (lambda table, limit: 1 // 0, "could not be judged: ZeroDivisionError"),
+            (lambda table, limit: "too small", "could not be judged: AttributeError"),
+            (lambda table, limit: Shortage("is small", 5), "is small (5)"),  # type: ignore[arg-type]
+        ):
+            self.patch(BrokenTable, "shortage", shortage)
+            (found,) = compiled(GATEWAY, SERVICE, ROUTE, text, registry=registry()).warnings
+            self.assertIn(f"this table of example.com/table {part}", str(found))
 
     def test_not_installed(self) -> None:
         """A name with a domain that nobody provides is that of a plugin which is not installed."""
