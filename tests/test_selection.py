@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +12,7 @@ from zope.interface import implementer
 from meshproxy.hashing import mix
 from meshproxy.interfaces import HashKey, IHashKey, ILoadBalancer, IObservesLoad
 from meshproxy.routes import WeightedDestination
-from meshproxy.selection import choose, choose_destination, evaluate
+from meshproxy.selection import choose, choose_destination, evaluate, looked_at
 from meshproxy.testing import FakeRequest
 
 
@@ -115,6 +116,22 @@ class EvaluateTests(SynchronousTestCase):
             if isinstance(raised, ValueError) and isinstance(found, HashKey):
                 self.assertIn("FixedKey", str(raised))
         self.assertEqual(self.evaluate(FixedKey(HashKey(2**64 - 1))), (2**64 - 1, []))
+
+
+class LookedAtTests(SynchronousTestCase):
+    def test_as_evaluated(self) -> None:
+        """The keys that are looked at are those whose hashes are combined, whatever they find and whichever end it."""
+        request = FakeRequest()
+        for found in product((None, HashKey(5), HashKey(9)), repeat=3):
+            for terminal in product((False, True), repeat=3):
+                policy = [FixedKey(it, ends) for it, ends in zip(found, terminal, strict=True)]
+                seen = looked_at(policy, request)
+                total = None
+                for it in seen:
+                    if it is not None:
+                        total = it.hash if total is None else mix(total, it.hash)
+                self.assertEqual(total, evaluate(policy, request)[0])
+                self.assertEqual(seen, list(found[: len(seen)]))
 
 
 class ChooseTests(SynchronousTestCase):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Container
+from functools import cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,7 +33,7 @@ from meshproxy.http.statuses import DateCache
 from meshproxy.http.tunnel import TunnelLimits
 from meshproxy.http.upstream import Upstream
 from meshproxy.limits import Limits
-from meshproxy.model import MeshSettings, Snapshot
+from meshproxy.model import Snapshot
 from meshproxy.net.connecting import connect
 from meshproxy.paths import Normalizer, PathNormalization, normalize_path, normalizer
 from meshproxy.upstream.hosts import Upstreams
@@ -122,7 +123,7 @@ class Gateway:
         for listener in snapshot.listeners:
             factories[listener.key].routes = listener.routes
         self.plans = Plans(self.reactor, self.access_log is not None and self.access_log.reads_response)
-        self.exchange_class = _exchange_class(snapshot.mesh)
+        self.exchange_class = _exchange_class(snapshot.mesh.explain_headers, snapshot.mesh.tracing)
         self.trusted_proxies = snapshot.mesh.trusted_proxies
         self.normalize = normalizer(PathNormalization[snapshot.mesh.path_normalization])
         self.known_lines = KnownHeads()  # they have normalized paths
@@ -227,12 +228,13 @@ class Gateway:
         return done
 
 
-def _exchange_class(mesh: MeshSettings) -> type[Exchange]:
+@cache  # a class is a cycle of references, which only the collector would end
+def _exchange_class(explained: bool, traced: bool) -> type[Exchange]:
     """What exchanges have to do beside their work is in classes of its own, so that nobody else pays for it."""
     classes: list[type[Exchange]] = []
-    if mesh.explain_headers:
+    if explained:
         classes.append(ExplainedExchange)
-    if mesh.tracing:
+    if traced:
         from meshproxy.http.tracing import TracedExchange  # it needs what is installed only by who wants traces
 
         classes.append(TracedExchange)

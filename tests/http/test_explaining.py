@@ -114,3 +114,4 @@ class ExplainedTests(SynchronousTestCase):
         both = wire("explainHeaders: true, enableTracing: true").gateway.exchange_class
         self.assertTrue(issubclass(both, ExplainedExchange))
         self.assertTrue(issubclass(both, TracedExchange))
+        self.assertIs(wire("explainHeaders: true, enableTracing: true").gateway.exchange_class, both)
