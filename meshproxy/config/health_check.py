@@ -13,13 +13,13 @@ from meshproxy.config import checks
 from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node
+from meshproxy.config.syntax import is_token
 from meshproxy.errors import ConfigError, Location
 from meshproxy.policies import HealthCheck, HttpProbe
 
 _MOST = 1_000
 _MOST_PERCENT = 100
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"/[!-~]*")
 _VALUE = re.compile(r"[!-~]([\t -~]*[!-~])?|")
 _STATUSES = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
@@ -70,7 +70,7 @@ def _http(node: Node, findings: Findings) -> HttpProbe:
     headers: list[tuple[str, str]] = []
     for name, value in fields.entries("headers"):
         text = findings.attempt(value.string)
-        if not _TOKEN.fullmatch(name) or name.lower() in _OWN:
+        if not is_token(name) or name.lower() in _OWN:
             message = f"{name!r} in {fields.path_of('headers')} is no header that can be set"
             findings.error(value.location, message, "host is a field of its own" if name.lower() == "host" else "")
         elif text is not None and not _VALUE.fullmatch(text):

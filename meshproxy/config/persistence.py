@@ -16,13 +16,12 @@ from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.nodes import Node
 from meshproxy.config.secrets import Secrets, SecretSource, decode_source
-from meshproxy.config.syntax import is_fqdn
+from meshproxy.config.syntax import is_fqdn, is_token
 from meshproxy.errors import Location
 from meshproxy.policies import Persistence, SessionCookie
 
 _ATTRIBUTES = ("name", "path", "domain", "maxAge", "secure", "httpOnly", "sameSite", "partitioned")
 _SAME_SITE = ("Strict", "Lax", "None")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH = re.compile(r"/[ -:<-~]*")
 _MOST_SECRETS = 4
 _LONGEST_AGE = 400 * 24 * 3600  # browsers shorten what is longer
@@ -106,7 +105,7 @@ def _cookie(node: Node, findings: Findings) -> SessionCookie | None:
 
 def _token(node: Node) -> str:
     text = node.string()
-    if not _TOKEN.fullmatch(text):
+    if not is_token(text):
         node.fail(f"{node.path} must be the name of a cookie, not {text!r}", "letters, digits and !#$%&'*+.^_`|~-")
     return text
 
