@@ -44,6 +44,9 @@ class WorkerLink(Protocol):
     def call(self, command: Any, **arguments: Any) -> Deferred[Mapping[str, Any]]:
         """Say something; fires with the answer, or fails when the worker refuses or is gone."""
 
+    def terminate(self) -> None:
+        """Let it drain and end, in whatever state it is: one that has just begun to start ends at once."""
+
     def kill(self) -> None:
         """End it now."""
 
@@ -100,6 +103,11 @@ class Crew:
     def links(self) -> list[WorkerLink]:
         """All workers that are there, also those that start and those that are leaving."""
         return [it.link for it in self._places if it.link is not None] + self._leaving
+
+    @property
+    def starting(self) -> list[WorkerLink]:
+        """The workers that do not serve yet, as far as is known."""
+        return [it.link for it in self._places if it.link is not None and it.serving_since is None]
 
     @property
     def settled(self) -> bool:

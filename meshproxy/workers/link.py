@@ -71,11 +71,19 @@ class Link(ProcessProtocol):
         answer: Deferred[Mapping[str, Any]] = self.control.callRemote(command, **arguments)  # type: ignore[no-untyped-call]
         return answer
 
+    def terminate(self) -> None:
+        """See ``crew.WorkerLink``."""
+        self._told_to_stop = True
+        self._signal("TERM")
+
     def kill(self) -> None:
         """See ``crew.WorkerLink``."""
+        self._signal("KILL")
+
+    def _signal(self, name: str) -> None:
         if not self.ended.called and self.transport is not None:
             try:
-                self.transport.signalProcess("KILL")
+                self.transport.signalProcess(name)
             except ProcessExitedAlready:
                 pass  # what it logged is still to be read
 

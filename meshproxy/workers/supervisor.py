@@ -94,12 +94,7 @@ class Supervisor(MultiService):
         self.ready = False
         self.sockets = sockets or Sockets(settings.mapped_ports, settings.listen_address, size)
         self.reload = Reload(
-            paths,
-            read,
-            self._load,
-            self._installed,
-            reactor,
-            run_in_thread,
+            *(paths, read, self._load, self._installed, reactor, run_in_thread),
             prepare=self._publish,
             secret_files=secret_files,
         )
@@ -184,8 +179,7 @@ class Supervisor(MultiService):
             self._wait_no_longer()
         if serving and not self._has_served:
             self._has_served = True
-            _, snapshot = self._first
-            self.reload.installed(snapshot)
+            self.reload.installed(self._first[1])
             self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
             self._settle()
         self.ready = bool(serving) and (self._was_ready or self.crew.settled)
@@ -325,8 +319,12 @@ class Supervisor(MultiService):
             self.handover.stop()
         self._wait_no_longer()
         ended = self.crew.stop()
+        starting = self.crew.starting
         for link in self.crew.links:
-            self._tell(link, commands.Stop)
+            if link in starting:
+                link.terminate()  # it hears only when it has started
+            else:
+                self._tell(link, commands.Stop)
         self.sockets.keep(())
         kill = self.reactor.callLater(self.settings.drain_timeout + KILL_SECONDS, self._kill)
         self._hurry.addCallback(self._hurry_workers, kill)

@@ -26,7 +26,7 @@ class FakeLink:
         self.told: list[tuple[Any, dict[str, Any]]] = []
         self.waiting: list[tuple[Any, Deferred[Mapping[str, Any]]]] = []
         self.answers: dict[Any, Any] = {}
-        self.killed = False
+        self.killed = self.terminated = False
         self._gone = False
 
     def call(self, command: Any, **arguments: Any) -> Deferred[Mapping[str, Any]]:
@@ -39,6 +39,9 @@ class FakeLink:
         else:
             self.waiting.append((command, answer))
         return answer
+
+    def terminate(self) -> None:
+        self.terminated = True
 
     def kill(self) -> None:
         self.killed = True

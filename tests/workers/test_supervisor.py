@@ -437,6 +437,18 @@ class StopTests(SupervisorTestCase):
         self.links[1].end()
         self.successResultOf(stopped)
 
+    def test_worker_that_starts(self) -> None:
+        """A worker that is being started is not waited for until it can hear."""
+        supervisor = self.started()
+        self.willing = False
+        self.kill(0)
+        stopped = supervisor.stopService()
+        self.assertEqual([link.terminated for link in self.links], [False, False, True])
+        self.assertNotIn(Stop, self.links[2].commands())
+        self.links[1].end("status 0")
+        self.links[2].end("signal SIGTERM")
+        self.successResultOf(stopped)
+
     def test_worker_that_does_not_end(self) -> None:
         """Some time after the drain timeout, what is still there is killed."""
         supervisor = self.started()
