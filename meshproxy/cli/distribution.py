@@ -101,8 +101,8 @@ def _wanted(clusters: Mapping[str, Cluster], part: str | None) -> list[Cluster]:
     if not wanted:
         hint = suggest(part, list(hashed)) if part is not None else ""
         names = "; they are " + ", ".join(list(hashed)[:5]) if hashed and part is not None else ""
-        which = "no cluster chooses by a hash" if part is None else f"no such cluster has {part!r} in its name"
-        raise ValueError(f"{which}{f'; {hint}' if hint else names}")
+        named = "" if part is None else f" and has {part!r} in its name"
+        raise ValueError(f"no cluster chooses by a hash{named}{f'; {hint}' if hint else names}")
     return wanted
 
 
