@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve
 from prometheus_client.core import Metric
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from meshproxy.admin.metrics import checks
@@ -143,8 +143,8 @@ class MeshService(Serving):
         return len(self.ports)
 
     def gather(self) -> Deferred[None]:
-        """Nothing: the figures of this process are at hand."""
-        return succeed(None)
+        """Look at hash tables; all other figures of this process are at hand."""
+        return Deferred.fromCoroutine(self.look_at_tables())
 
     def clusters(self, part: str) -> Deferred[Sequence[list[Value]]]:
         """Those of this process."""

@@ -175,8 +175,13 @@ class Serving(MultiService):
 
     # Figures
 
+    async def look_at_tables(self) -> None:
+        """Bring what ``traffic`` tells of hash tables up to date."""
+        clusters = self.gateway.upstreams.clusters.values()
+        await self._tables.find_out([(it.cluster, it.balancer) for it in clusters], Turns(self.reactor))
+
     def traffic(self) -> Iterable[Metric]:
-        """What this process has counted."""
+        """What this process has counted, and what is known of its hash tables."""
         return traffic(self.gateway, self._tables)
 
     def requests(self) -> Requests:

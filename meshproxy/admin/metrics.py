@@ -67,7 +67,7 @@ def traffic(gateway: Gateway, tables: Tables) -> Iterator[Metric]:
     yield from cluster_metrics(gateway.upstreams.clusters)
     yield from _ejected(gateway.upstreams.ejections)
     yield from _of_clusters(gateway.upstreams.clusters)
-    yield from _of_tables(gateway.upstreams.clusters, tables)
+    yield from _of_tables(tables)
 
 
 def _counted(counters: Counters) -> Iterator[Metric]:
@@ -129,7 +129,7 @@ def _of_clusters(clusters: Mapping[str, ClusterState]) -> Iterator[Metric]:
         yield family
 
 
-def _of_tables(clusters: Mapping[str, ClusterState], tables: Tables) -> Iterator[Metric]:
+def _of_tables(tables: Tables) -> Iterator[Metric]:
     fingerprint = GaugeMetricFamily(
         "meshproxy_cluster_table_info",
         "The fingerprint of a hash table, equal for equal tables of other gateways; always 1.",
@@ -139,7 +139,7 @@ def _of_tables(clusters: Mapping[str, ClusterState], tables: Tables) -> Iterator
         GaugeMetricFamily(f"meshproxy_cluster_table_{name}_ratio", text, labels=["cluster"])
         for name, text in _TABLE_HELP.items()
     )
-    for name, facts in tables.facts((state.cluster, state.balancer) for state in clusters.values()).items():
+    for name, facts in tables.facts().items():
         fingerprint.add_metric([name, facts.fingerprint], 1)
         least.add_metric([name], facts.shares.least_loaded)
         most.add_metric([name], facts.shares.most_loaded)

@@ -13,15 +13,15 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from attrs import frozen
 from twisted.logger import Logger
 
+from meshproxy.admin.sampling import sampled_owners
 from meshproxy.admin.turns import Turns
-from meshproxy.explain.keyspace import owners, sample_hashes
+from meshproxy.explain.keyspace import owners
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.upstream.hosts import ClusterState
 
 MOST_PICKS = 200_000
 _FEWEST_SAMPLES, _MOST_SAMPLES = 1_000, 20_000
 _SAMPLES_PER_ENDPOINT = 20
-_PIECE = 500
 POINTS = 360
 """Hashes whose owners are known one by one: so many steps of the same length from 0 to the largest, or from entry to
 entry where the table is indexed by the remainder of the hash."""
@@ -79,9 +79,5 @@ def _samples(endpoints: int) -> int:
 
 
 async def _shares(balancer: ILoadBalancer, number: int, turns: Turns) -> dict[str, float]:
-    hashes = sample_hashes(number)
-    found: Counter[str] = Counter()
-    for start in range(0, number, _PIECE):
-        found.update(filter(None, owners(balancer, hashes[start : start + _PIECE])))
-        await turns.pause()
+    found = Counter(filter(None, await sampled_owners(balancer, number, turns)))
     return {key: count / number for key, count in found.items()}

@@ -1,9 +1,8 @@
 """What can be seen of hash tables from outside: how evenly they share keys, what a rebuild moved, whether two are the
 same.
 
-A table is asked for the endpoints of sample hashes, which works for every strategy, also those of third parties. The
-samples are the same everywhere: gateways with the same fingerprint send the same keys to the same endpoints, as far as
-samples can tell.
+A table is asked for the owners of sample hashes. The samples are the same everywhere: gateways with the same
+fingerprint send the same keys to the same endpoints, as far as samples can tell.
 """
 
 from __future__ import annotations
@@ -14,14 +13,16 @@ from collections.abc import Iterable
 from attrs import frozen
 from twisted.logger import Logger
 
-from meshproxy.explain.keyspace import Shares, owners, sample_hashes, shares_of
+from meshproxy.admin.sampling import sampled_owners
+from meshproxy.admin.turns import Turns
+from meshproxy.explain.keyspace import Shares, shares_of
 from meshproxy.hashing import xxh64
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster
 
-_SAMPLES = sample_hashes(2048)
+_SAMPLES = 2048
 MOST_AT_ONCE = 32
-"""Tables that are looked at in one call."""
+"""Tables that are looked at for one who asks."""
 
 _log = Logger()
 
@@ -40,17 +41,24 @@ class TableFacts:
 
 
 class Tables:
-    """The facts about the tables that clusters are served by, found out when they are first asked for.
+    """The facts about the tables that clusters are served by, found out when somebody asks for figures.
 
-    That takes about a millisecond for each table, and the reactor waits, so not more than a few are looked at in one
-    call; the others follow in the next ones.
+    That takes milliseconds for a table of a thousand endpoints, so it is done in turns, and for not more than a few
+    tables each time; the others follow when figures are asked for again.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[ILoadBalancer, TableFacts | None]] = {}
 
-    def facts(self, served: Iterable[tuple[Cluster, ILoadBalancer]]) -> dict[str, TableFacts]:
-        """By name of the cluster, for those balancers that use a hash. An endpoint that is ejected has no keys."""
+    def facts(self) -> dict[str, TableFacts]:
+        """What is known of those whose balancers use a hash, by name of the cluster.
+
+        An endpoint that is ejected has no keys.
+        """
+        return {name: facts for name, (_, facts) in self._known.items() if facts is not None}
+
+    async def find_out(self, served: Iterable[tuple[Cluster, ILoadBalancer]], turns: Turns) -> None:
+        """Look at the tables that are not known yet, and forget those that are not ``served`` any more."""
         known = {}
         left = MOST_AT_ONCE
         for cluster, balancer in served:
@@ -62,14 +70,15 @@ class Tables:
                 known[name] = before
             elif left:
                 left -= 1
-                known[name] = (balancer, _looked_at(cluster, balancer, None if before is None else before[1]))
+                known[name] = (balancer, await _looked_at(cluster, balancer, before and before[1], turns))
         self._known = known
-        return {name: facts for name, (_, facts) in known.items() if facts is not None}
 
 
-def _looked_at(cluster: Cluster, balancer: ILoadBalancer, before: TableFacts | None) -> TableFacts | None:
+async def _looked_at(
+    cluster: Cluster, balancer: ILoadBalancer, before: TableFacts | None, turns: Turns
+) -> TableFacts | None:
     try:
-        keys = owners(balancer, _SAMPLES)
+        keys = await sampled_owners(balancer, _SAMPLES, turns)
     except Exception:  # noqa: BLE001 - a strategy that fails here has no facts; requests show more of it
         _log.failure("The load balancer of cluster {cluster} could not be sampled", cluster=cluster.name)
         return None
@@ -78,4 +87,6 @@ def _looked_at(cluster: Cluster, balancer: ILoadBalancer, before: TableFacts | N
     # With very many endpoints, two tables may differ and the samples not.
     members = [(endpoint.key, endpoint.weight) for endpoint in cluster.endpoints]
     fingerprint = f"{xxh64(repr((members, keys)).encode()):016x}"
-    return TableFacts(fingerprint, shares_of(keys, cluster.endpoints), moved / len(keys), numbers)
+    facts = TableFacts(fingerprint, shares_of(keys, cluster.endpoints), moved / len(keys), numbers)
+    await turns.pause()
+    return facts

@@ -176,8 +176,9 @@ class Worker(AMP):
         return {}
 
     @commands.Count.responder
-    def count(self) -> dict[str, Any]:
+    async def count(self) -> dict[str, Any]:
         """See the command."""
+        await self._serving.look_at_tables()
         return {"figures": dump(self._serving.traffic(), self._serving.requests())}
 
     @commands.Apply.responder

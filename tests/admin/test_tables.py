@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.admin import tables
 from meshproxy.admin.tables import TableFacts, Tables
+from meshproxy.admin.turns import Turns
+from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster, Endpoint
 from meshproxy.strategies.maglev import MaglevBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
@@ -24,7 +28,14 @@ def maglev(members: Sequence[Endpoint] = MEMBERS, size: int = 251, name: str = "
 
 def facts(clusters: Iterable[Cluster], known: Tables | None = None) -> dict[str, TableFacts]:
     """The facts about clusters that are served by their own balancers."""
-    return (known or Tables()).facts((cluster, cluster.balancer) for cluster in clusters)
+    return served([(cluster, cluster.balancer) for cluster in clusters], known or Tables())
+
+
+def served(pairs: Sequence[tuple[Cluster, ILoadBalancer]], known: Tables) -> dict[str, TableFacts]:
+    """The facts about clusters that are served by these balancers, on a clock that stands still."""
+    done = Deferred.fromCoroutine(known.find_out(pairs, Turns(Clock())))
+    assert done.called
+    return known.facts()
 
 
 class FactsTests(SynchronousTestCase):
@@ -63,7 +74,7 @@ class FactsTests(SynchronousTestCase):
     def test_ejected(self) -> None:
         """Facts are those of the balancer that serves, be it for a part of the endpoints."""
         cluster, part = maglev(), MaglevBuilder(251).build(MEMBERS[:3])
-        found = Tables().facts([(cluster, part)])["a"]
+        found = served([(cluster, part)], Tables())["a"]
         self.assertEqual(found.shares.least_loaded, 0)
         self.assertNotEqual(found.fingerprint, facts([cluster])["a"].fingerprint)
 
@@ -89,6 +100,22 @@ class FactsTests(SynchronousTestCase):
         rebuilt = [maglev(MEMBERS[:2], name=str(number)) for number in range(5)]
         fingerprints = [len({it.fingerprint for it in facts(rebuilt, known).values()}) for _ in range(3)]
         self.assertEqual(fingerprints, [2, 2, 1])
+
+    def test_in_turns(self) -> None:
+        """The reactor may go on several times while a table is looked at; what was known is told until the end."""
+        known = Tables()
+        told: list[list[str]] = []
+        facts([maglev(size=509)], known)
+
+        class Told(Turns):
+            async def pause(self) -> None:
+                told.append(list(known.facts()))
+
+        looking = known.find_out([(it := maglev(name="b"), it.balancer)], Told(Clock()))
+        self.successResultOf(Deferred.fromCoroutine(looking))
+        self.assertEqual(set(map(tuple, told)), {("a",)})
+        self.assertGreater(len(told), 4)
+        self.assertEqual(list(known.facts()), ["b"])
 
     def test_broken_strategy(self) -> None:
         """A strategy that fails has no facts, is logged once, and does not spoil the others."""

@@ -181,7 +181,9 @@ class WorkerTests(SynchronousTestCase):
     def test_numbers(self) -> None:
         """It tells what it has counted."""
         self.serving.gateway.counters.requests_total = 7
-        figures = {it.name: it for it in load(self.worker.count()["figures"])[0]}
+        figures = {
+            it.name: it for it in load(self.successResultOf(Deferred.fromCoroutine(self.worker.count()))["figures"])[0]
+        }
         self.assertEqual(figures["meshproxy_requests"].samples, {("meshproxy_requests_total", ()): 7})
 
     def test_told_to_stop(self) -> None:
