@@ -220,7 +220,7 @@ class Reading(SocketCase):
         sizes = self.read_all(16 << 20)
         self.assertEqual(sizes[0], 64 * 1024)
         self.assertGreater(max(sizes), 64 * 1024)
-        self.assertLessEqual(max(sizes), 1024 * 1024)
+        self.assertLessEqual(max(sizes), 512 * 1024)
         self.read_all(10)
         self.assertEqual(self.read_all(1 << 20)[0], 64 * 1024)
 
