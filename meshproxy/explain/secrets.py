@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 from attrs import evolve
 
-from meshproxy.explain.values import Destination, Explanation, HeaderChange
+from meshproxy.explain.values import Destination, Explanation, FoundKey, HeaderChange
 
-_CREDENTIAL = re.compile(r"auth|cookie|token|secret|passw|key|session|signature", re.IGNORECASE)
+_CREDENTIAL = re.compile(r"auth|cookie|token|secret|passw|pwd|key|session|signature|credential|jwt", re.IGNORECASE)
 # As ``conditions.Condition`` has them as text.
 _CONDITION = re.compile(r'((?:not: )?(?:header|query parameter) (.+?)) (?:is|starts with|matches) ".*"', re.DOTALL)
 _OPERATION = re.compile(r"((?:set|add) ([^:]+)): .*", re.DOTALL)
@@ -49,9 +49,20 @@ def _conditions(words: Iterable[str]) -> tuple[str, ...]:
 def _destination(destination: Destination) -> Destination:
     return evolve(
         destination,
+        keys=tuple(_key(key, destination.request_changes) for key in destination.keys),
         request_changes=tuple(map(_change, destination.request_changes)),
         response_changes=tuple(map(_operation, destination.response_changes)),
     )
+
+
+def _key(key: FoundKey, changes: Iterable[HeaderChange]) -> FoundKey:
+    """Keys are looked for in the request as the route changes it, so one may have found what the route sets."""
+    hidden = any(
+        key.value and change.after and key.value in change.after and key.value not in (change.before or "")
+        for change in changes
+        if is_credential(change.name)
+    )
+    return evolve(key, value=_HIDDEN) if hidden else key
 
 
 def _change(change: HeaderChange) -> HeaderChange:

@@ -7,10 +7,13 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.conditions import conditions
-from meshproxy.explain.secrets import condition_without_secret
+from meshproxy.explain import explain, parse_asked
+from meshproxy.explain.secrets import condition_without_secret, without_secrets
 from meshproxy.routes import Comparison, HeaderMatch, HeaderOperations, QueryMatch, RouteMatch, TextMatch
 from tests.admin.test_pages import PagesTestCase
-from tests.fakes import route, snapshot
+from tests.config.loading import GATEWAY, compiled, istio
+from tests.fakes import Wire, route, snapshot
+from tests.http.test_sessions import rule, service
 
 SECRET = 'cuttle "fish"\nand more'
 
@@ -31,6 +34,32 @@ class WordTests(SynchronousTestCase):
         self.assertNotIn("fish", condition_without_secret(str(conditions(several_lines)[0])))
         for words in ('header x-version is "v2"', "header x-api-key is present", 'path is "/token"'):
             self.assertEqual(condition_without_secret(words), words)
+
+
+class KeyTests(SynchronousTestCase):
+    def test_set_by_route(self) -> None:
+        """A hash key that is found in a credential which the route sets is hidden; what the asker wrote shows."""
+        keeping = "loadBalancer: {consistentHash: {httpHeaderName: x-api-key}}"
+        routes = """
+hosts: ['*']
+gateways: [gw]
+http:
+- match: [{uri: {prefix: /set}}]
+  headers: {request: {set: {x-api-key: cuttlefish}}}
+  route: [{destination: {host: app.test}}]
+- route: [{destination: {host: app.test}}]
+"""
+        gateway = Wire(compiled(GATEWAY, service(1, 2), istio("VirtualService", "vs", routes), rule(keeping))).gateway
+        found = {}
+        for path in ("/set", "/"):
+            explained = without_secrets(
+                explain(gateway, parse_asked(f"http://a{path}", ["x-api-key: mine"]), live=True)
+            )
+            assert explained.forward is not None
+            ((key,),) = (it.keys for it in explained.forward.destinations)
+            found[path] = key.value
+            self.assertNotIn("cuttlefish", json.dumps(explained.as_json()))
+        self.assertEqual(found, {"/set": "(not shown)", "/": "mine"})
 
 
 class LiveTests(PagesTestCase):
