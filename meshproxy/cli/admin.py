@@ -118,7 +118,7 @@ class AdminServer:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
             return Answer(response.status, response.read().decode("utf-8", "replace"))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # UnicodeError: of a name that is none
             why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
             raise Unavailable(f"no answer from the admin server {self._address}: {why}") from error
         finally:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from meshproxy.http.bodies import Piece
     from meshproxy.http.gateway import Gateway
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*")
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)", re.DOTALL)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -76,11 +77,12 @@ def parse_asked(request: str, headers: Iterable[str] = (), client: str = "", gat
         method, url = "GET", request.strip()
     if not _METHOD.fullmatch(method):
         raise ValueError(f"{method!r} is no method as in 'GET http://test.com/'")
-    if not url.startswith("/") and "://" not in url:
+    if not url.startswith("/") and not _SCHEME.match(url):
         url = "http://" + url
     if not url.isprintable() or " " in url or not url.isascii():
         raise ValueError(f"{url!r} is no URL: blanks and letters beyond ASCII have to be percent-encoded")
-    parts = urlsplit(url)
+    # A path may begin with two slashes: it is behind an empty authority.
+    parts = urlsplit(f"//{url}" if url.startswith("/") else url)
     if parts.scheme not in ("", "http", "https"):
         raise ValueError(f"{url!r} is no http:// or https:// URL")
     fields = []
@@ -98,7 +100,7 @@ def parse_asked(request: str, headers: Iterable[str] = (), client: str = "", gat
     address, port = _client(client)
     scheme = parts.scheme or "http"
     if gateway_port is None and parts.netloc:
-        gateway_port = parts.port or _DEFAULT_PORTS[scheme]
+        gateway_port = _DEFAULT_PORTS[scheme] if parts.port is None else parts.port
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query or url.endswith("?") else "")
     return Asked(method, host, target, tuple(fields), scheme, address, port, gateway_port)
 

@@ -59,7 +59,7 @@ class _Lines:
             how = found[explanation.virtual_host_by]
             yield Line("virtual host", f"{visible(explanation.virtual_host)} (found by {how})")
         elif explanation.listener is not None and explanation.hint:
-            yield Line("virtual host", f"none; {explanation.hint}")
+            yield Line("virtual host", f"none; {visible(explanation.hint)}")
         yield from self._routes(explanation)
         for fault in explanation.faults:
             yield Line("fault", f"{fault.what}, {fault.percent:g}% of the requests")
@@ -128,7 +128,7 @@ class _Lines:
         policy = destination.policy
         if policy is not None:
             source = policy.source or "default, as no DestinationRule says otherwise"
-            yield Line("  strategy", f"{policy.strategy} ({source})", policy.place)
+            yield Line("  strategy", visible(f"{policy.strategy} ({source})"), policy.place)
         for key in destination.keys:
             yield Line("  key", self._key(key), key.place)
         if destination.hash is not None:

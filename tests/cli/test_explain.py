@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meshproxy.explain import Explanation
 from meshproxy.explain.rendering import render
-from meshproxy.explain.values import Answer, SeenRequest
+from meshproxy.explain.values import Answer, Destination, Forwarding, Policy, SeenListener, SeenRequest
 from tests.cli.running import AdminTestCase, CommandTestCase
 from tests.config.loading import GATEWAY, SERVICE, istio
 from tests.packaging.checkout import ROOT
@@ -50,6 +50,7 @@ subsets:
 """,
     )
 )
+LISTENER = SeenListener("", 80, "")
 
 
 class ExplainTestCase(CommandTestCase):
@@ -142,6 +143,12 @@ class TextTests(ExplainTestCase):
         status, text, errors = self.canary("http://shop.test/", "-H", "x-user: \x1b[31m")
         self.assertEqual((status, text), (64, ""))
         self.assertNotIn("\x1b", errors)
+        policy = Policy("ringHash", "trafficPolicy of DestinationRule default/\x1b[31m", "")
+        forward = Forwarding((Destination("a", 100.0, policy),))
+        seen = SeenRequest("GET", "http", "a", "/", "")
+        for explanation in (Explanation(seen, forward=forward), Explanation(seen, LISTENER, hint="there are \x1b[31m")):
+            self.assertIn("\\x1b", render(explanation))
+            self.assertNotIn("\x1b", render(explanation))
 
 
 class OtherTests(ExplainTestCase):
@@ -210,7 +217,8 @@ class LiveTests(AdminTestCase):
         ):
             status, text, errors = self.explain("a", answer=answer, status=code)
             self.assertEqual((status, text, errors.count("\n")), (expected, "", 1))
-        self.assertEqual(self.run_command("explain", "--live", "a", "--admin", "unix:/nonexistent")[0], 69)
+        for address in ("unix:/nonexistent", "..:80"):
+            self.assertEqual(self.run_command("explain", "--live", "a", "--admin", address)[0], 69)
         status, _, errors = self.explain("a/" + "x" * 20_000)
         self.assertEqual((status, self.asked), (69, []))
         self.assertIn("the admin server takes 16000", errors)

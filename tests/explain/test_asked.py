@@ -14,6 +14,8 @@ class ParsingTests(SynchronousTestCase):
             ("http://a.test/x?b=1", Asked("GET", "a.test", "/x?b=1", gateway_port=80)),
             ("POST https://a.test", Asked("POST", "a.test", "/", scheme="https", gateway_port=443)),
             ("a.test:8080/x?", Asked("GET", "a.test:8080", "/x?", gateway_port=8080)),
+            ("a.test/x?to=http://b.test/", Asked("GET", "a.test", "/x?to=http://b.test/", gateway_port=80)),
+            ("http://a.test:0/", Asked("GET", "a.test:0", "/", gateway_port=0)),
             ("http://[::1]:81/", Asked("GET", "[::1]:81", "/", gateway_port=81)),
         ):
             self.assertEqual(parse_asked(written), expected)
@@ -23,6 +25,7 @@ class ParsingTests(SynchronousTestCase):
         asked = parse_asked("http://127.0.0.1:8080/", ["Host: test.com", "X-A:b"])
         self.assertEqual(asked, Asked("GET", "test.com", "/", (("X-A", "b"),), gateway_port=8080))
         self.assertEqual(parse_asked("/x", ["host: test.com"]), Asked("GET", "test.com", "/x"))
+        self.assertEqual(parse_asked("//x/y?z", ["host: test.com"]), Asked("GET", "test.com", "//x/y?z"))
         self.assertEqual(parse_asked("/x", ["host: a"], gateway_port=7).gateway_port, 7)
 
     def test_client(self) -> None:
