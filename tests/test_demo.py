@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,6 +65,17 @@ class ProcessesTests(DemoTestCase):
         self.assertEqual(process.output.count(f"-H 'Host: test.com' http://127.0.0.1:{port}/"), 2)
         self.check_session(port)
         process.wait_for(r"(?m)^replica-\d: GET '/' cookie='ISTIOID=")
+
+    def test_questions(self) -> None:
+        """It tells how to ask where a session goes, which works as it stands, and where the status page is."""
+        port, admin = free_port(), free_port()
+        temporary = f"TMPDIR={self.enterContext(TemporaryDirectory())}"
+        command = (sys.executable, "-m", "meshproxy.demo", "--port", str(port))
+        process = self.start("env", temporary, *command, "--admin", f"tcp:{admin}:interface=127.0.0.1")
+        line = process.wait_for(r"(?m)^  (\S*meshproxy explain --live .*)$")[1]
+        self.assertIn(f"http://127.0.0.1:{admin}/", process.output)
+        asked = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
+        self.assertIn("asked of the gateway that serves", asked.stdout)
 
     def test_ends_without_orphans(self) -> None:
         """Ctrl-C and SIGTERM end everything well; SIGKILL ends all the same."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import re
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,9 +39,17 @@ meshproxy serves http://test.com/ on {where} from three replicas. In another ter
   # without: each request may reach another replica
   for i in 1 2 3 4 5; do curl -s -o /dev/null -D - -H 'Host: test.com' http://{where}/ | grep x-served-by; done
 
-The configuration is in {folder}: change it and it is reloaded. Below are the gateway's log, its
-access log and a line from the replica for each request. Ctrl-C ends everything.
+{asking}The configuration is in {folder}: change it and it is reloaded. Below are the gateway's log, its
+access log and a line from the replica for each request. Ctrl-C ends everything. To go on: docs/tutorial.md.
 """  # noqa: E501 - lines to copy
+_ASK = """\
+  # which replica a session gets, and why
+  {command} explain --live{option} http://test.com:{port}/ -H 'Cookie: ISTIOID=abc'
+
+  # the state of everything, and the same question as a form: in a browser, http://{admin}/
+
+"""
+_ADMIN = re.compile(r"tcp:(\d+):interface=([\d.]+)")
 
 
 class _Stop(BaseException):
@@ -60,6 +70,17 @@ def _die_with(parent: int, prctl: Callable[..., int] | None) -> Callable[[], Non
             os._exit(1)
 
     return tie
+
+
+def _asking(admin: str, port: int) -> str:
+    """What to try at the admin server; empty where it is not at a plain address."""
+    match = _ADMIN.fullmatch(admin)
+    if match is None:
+        return ""
+    where = shown(match[2], int(match[1]))
+    command = "meshproxy" if shutil.which("meshproxy") else shlex.quote(os.path.join(sys.exec_prefix, "bin/meshproxy"))
+    option = "" if admin == DEFAULT_ADMIN else f" --admin {where}"
+    return _ASK.format(command=command, option=option, port=port, admin=where)
 
 
 class _Children:
@@ -128,7 +149,8 @@ def _run(children: _Children, folder: Path, ready: socket.socket, port: int, adm
     print("$ twistd " + shlex.join(options), flush=True)
     children.start("gateway", [sys.executable, "-c", _TWISTD, *options], NOTIFY_SOCKET=ready.getsockname())
     where = shown(scenario.LOOPBACK, port)
-    name, status = children.wait_for_one(ready, lambda: print(_TRY.format(where=where, folder=mesh), flush=True))
+    text = _TRY.format(where=where, folder=mesh, asking=_asking(admin, port))
+    name, status = children.wait_for_one(ready, lambda: print(text, flush=True))
     # Why it ended it has said itself, unless something ended it.
     if status <= 0:
         print(f"The demo ends because {name} has ended with status {status}", file=sys.stderr)
