@@ -33,7 +33,7 @@ from meshproxy.model import Endpoint
 from meshproxy.strategies import shares
 from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
-from meshproxy.strategies.steps import Steps, finished, identified
+from meshproxy.strategies.steps import Steps, finished, gathered, identified, in_order
 
 TABLE_SIZE = 65537
 LARGEST_TABLE = 5_000_010
@@ -61,12 +61,10 @@ def table_steps(hosts: Sequence[tuple[str, float]], size: int) -> Steps[Sequence
         return owners
     owners.frombytes(bytes(size * owners.itemsize))
     taken = bytearray(size)
-    order = sorted(range(len(hosts)), key=lambda index: hosts[index][0].encode())
-    keys = [hosts[index][0].encode() for index in order]
-    yield
-    slots = [xxh64(key) % size for key in keys]
-    skips = [xxh64(key, 1) % max(size - 1, 1) + 1 for key in keys]
-    yield
+    keys = yield from gathered(key.encode() for key, _ in hosts)
+    order = yield from in_order(keys)
+    slots = yield from gathered(xxh64(keys[index]) % size for index in order)
+    skips = yield from gathered(xxh64(keys[index], 1) % max(size - 1, 1) + 1 for index in order)
     acting = chain.from_iterable(_turns([hosts[index][1] for index in order]))
     # To find one of the last few free slots takes the more steps the fewer they are. For these it is not walked to:
     # how many steps away each of them is can be computed, since the size is a prime.

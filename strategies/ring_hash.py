@@ -35,7 +35,7 @@ from meshproxy.model import Endpoint
 from meshproxy.strategies import imbalance, shares
 from meshproxy.strategies.bounded_load import BoundedLoadBuilder
 from meshproxy.strategies.distinct import distinct
-from meshproxy.strategies.steps import Steps, finished, identified
+from meshproxy.strategies.steps import Steps, finished, gathered, identified
 
 MINIMUM_SIZE = 1024
 MAXIMUM_SIZE = 8_388_608
@@ -92,23 +92,29 @@ def ring_steps(hosts: Sequence[tuple[str, float]], minimum: int, maximum: int, f
     if not hosts:
         return Ring(0, [], [], [])
     scale = _scale((share for _, share in hosts), minimum, maximum)
-    counts: list[int] = []
+    counts = yield from gathered(_counts(scale, hosts))
+    total = sum(counts)
+    found = _found((key.encode() for key, _ in hosts), counts, _FUNCTIONS[function])
+    hashes, owners = yield from (_sorted_in_arrays if total > _LARGE else _sorted)(found, total)
+    return Ring(ceil(scale), hashes, owners, counts)
+
+
+def _counts(scale: float, hosts: Iterable[tuple[str, float]]) -> Iterator[int]:
+    """How many entries each host gets. Rounding is carried over from host to host."""
     wanted = 0.0
     total = 0
     for _, share in hosts:
         wanted += scale * share
-        counts.append(max(0, ceil(wanted) - total))
-        total += counts[-1]
-    found = _found([key.encode() for key, _ in hosts], counts, _FUNCTIONS[function])
-    hashes, owners = yield from (_sorted_in_arrays if total > _LARGE else _sorted)(found, total)
-    return Ring(ceil(scale), hashes, owners, counts)
+        count = max(0, ceil(wanted) - total)
+        total += count
+        yield count
 
 
 _Found = Iterator[tuple[list[int], list[int]]]
 """Some hashes at a time, and whose each is."""
 
 
-def _found(keys: Sequence[bytes], counts: Sequence[int], digest: Callable[[bytes], int]) -> _Found:
+def _found(keys: Iterable[bytes], counts: Sequence[int], digest: Callable[[bytes], int]) -> _Found:
     texts = (key + suffix for key, count in zip(keys, counts, strict=True) for suffix in _suffixes(count))
     owners = chain.from_iterable(map(repeat, range(len(counts)), counts))
     while hashes := [*map(digest, islice(texts, _AT_ONCE))]:
@@ -217,9 +223,10 @@ class RingHash:
             "min_hashes_per_host": min(ring.counts, default=0),
             "max_hashes_per_host": max(ring.counts, default=0),
         }
-        large = len(ring.hashes) > _LARGE
-        endpoints = self._endpoints
-        self._owners = _Owners(endpoints, ring.owners) if large else [endpoints[owner] for owner in ring.owners]
+        if len(ring.hashes) > _LARGE:
+            self._owners = _Owners(self._endpoints, ring.owners)
+        else:
+            self._owners = yield from gathered(map(self._endpoints.__getitem__, ring.owners))
         self._hashes = ring.hashes  # last, for it says that all is there
 
     def _built(self) -> Sequence[int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from heapq import merge
 from itertools import islice
 from typing import TypeVar
 
 from meshproxy.model import Endpoint
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 Steps = Generator[None, None, _Result]
@@ -25,10 +27,24 @@ def finished(steps: Steps[_Result]) -> _Result:
             return result
 
 
-def identified(hosts: Sequence[tuple[Endpoint, float]]) -> Steps[list[tuple[str, float]]]:
-    """Endpoints by what they have their place in a table by, with whatever comes with each."""
-    left, found = iter(hosts), list[tuple[str, float]]()
-    while some := [(endpoint.identity, share) for endpoint, share in islice(left, _AT_ONCE)]:
+def gathered(items: Iterable[_Item]) -> Steps[list[_Item]]:
+    """All items, some at a time."""
+    left, found = iter(items), list[_Item]()
+    while some := [*islice(left, _AT_ONCE)]:
         found += some
         yield
     return found
+
+
+def in_order(keys: Sequence[bytes]) -> Steps[list[int]]:
+    """The indexes of keys in the keys' order."""
+    parts: list[list[int]] = []
+    for start in range(0, len(keys), _AT_ONCE):
+        parts.append(sorted(range(start, min(start + _AT_ONCE, len(keys))), key=keys.__getitem__))
+        yield
+    return (yield from gathered(merge(*parts, key=keys.__getitem__)))
+
+
+def identified(hosts: Iterable[tuple[Endpoint, float]]) -> Steps[list[tuple[str, float]]]:
+    """Endpoints by what they have their place in a table by, with whatever comes with each."""
+    return gathered((endpoint.identity, share) for endpoint, share in hosts)

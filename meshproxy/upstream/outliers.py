@@ -161,6 +161,7 @@ class Detector:
     def __init__(self, policy: OutlierDetection, clock: Any, watcher: Watcher) -> None:
         self.policy = policy
         self.monitors: list[Monitor] = []
+        self._by_key: dict[str, Monitor] = {}
         self._clock = clock
         self._watcher = watcher
         self._began_at: float = clock.seconds()
@@ -183,6 +184,7 @@ class Detector:
                 host.monitor = Monitor(self, host)
             monitors.append(host.monitor)
         self.monitors = monitors
+        self._by_key = {monitor.host.key: monitor for monitor in monitors}
         for gone in before.difference(monitors):
             gone.host.monitor = None
 
@@ -214,7 +216,7 @@ class Detector:
 
     def monitor(self, key: str) -> Monitor | None:
         """That of an endpoint, None for an unknown one."""
-        return next((monitor for monitor in self.monitors if monitor.host.key == key), None)
+        return self._by_key.get(key)
 
     def follow(self, monitor: Monitor, reason: Reason, since: float, multiplier: int) -> None:
         """Another worker has ejected an endpoint that is not ejected here; the watcher is not told."""
