@@ -146,7 +146,7 @@ class ClusterHealth:
         # Endpoints that get no requests at all, by their locality, do not count.
         used = available_builder(cluster).arrange(cluster.endpoints, {}).priority_of()
         detector.watch(self._state.hosts[endpoint] for endpoint in used)
-        self._forgotten(monitor for monitor in before if monitor not in detector.monitors)
+        self._forgotten(monitor for monitor in before if monitor.host.monitor is not monitor)
 
     def _forget(self) -> None:
         if self.detector is not None:

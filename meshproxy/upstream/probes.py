@@ -86,6 +86,7 @@ class HealthProbes:
         check, known = cluster.health_check, self._targets.get(cluster.name, {})
         if check is None:
             self._forget(self._targets.pop(cluster.name, {}).values())
+            self._begin()
             return
         kept: dict[str, _Target] = {}
         for endpoint in cluster.endpoints:

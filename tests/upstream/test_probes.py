@@ -119,6 +119,14 @@ class PaceTests(ProbesTestCase):
         self.assertEqual(len(self.under_way), MOST_AT_ONCE + 4)
         self.assertEqual(sorted(self.asked), list(range(1, MOST_AT_ONCE + 5)))
 
+    def test_room_of_those_that_are_gone(self) -> None:
+        """What is due begins when a cluster whose checks took all the room is checked no more."""
+        self.follow(cluster([1000], name="a"), cluster(range(MOST_AT_ONCE), name="b"))
+        self.assertEqual(len(self.under_way), MOST_AT_ONCE)
+        other = cluster([2000], name="c")
+        self.follow(cluster([1000], name="a"), other, cluster(range(MOST_AT_ONCE), None, "b"))
+        self.assertEqual(self.asked[MOST_AT_ONCE:], [2000])
+
     def test_no_storm_on_reload(self) -> None:
         """A reload has only endpoints checked that are new; the others keep their pace and what is known of them."""
         self.follow(cluster([1, 2]))
