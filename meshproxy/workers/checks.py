@@ -20,7 +20,7 @@ from meshproxy.upstream.names import Resolver
 from meshproxy.upstream.probes import HealthProbes, Probe
 from meshproxy.upstream.resolver import SystemResolver
 from meshproxy.workers import commands
-from meshproxy.workers.crew import WorkerLink
+from meshproxy.workers.crew import WorkerLink, tell
 
 
 class Checks:
@@ -69,9 +69,7 @@ class Checks:
 
 
 def _apply(link: WorkerLink, verdicts: Iterable[Verdicts]) -> None:
-    told = link.call(commands.Apply, verdicts=json.dumps([it.as_json() for it in verdicts]))
-    # A worker that is gone needs to know nothing.
-    told.addErrback(lambda failure: None)
+    tell(link, commands.Apply, verdicts=json.dumps([it.as_json() for it in verdicts]))
 
 
 __all__ = ["Checks"]

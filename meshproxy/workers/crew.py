@@ -51,6 +51,11 @@ class WorkerLink(Protocol):
         """End it now."""
 
 
+def tell(link: WorkerLink, command: Any, **arguments: Any) -> None:
+    """Say something whose answer does not matter. A worker that is gone needs to know nothing."""
+    link.call(command, **arguments).addErrback(lambda failure: None)
+
+
 def delay(early_ends: int) -> float:
     """Seconds to wait after so many early ends in a row."""
     return 0.0 if early_ends < 2 else min(MOST_SECONDS, FIRST_SECONDS * 2 ** min(early_ends - 2, 10))
@@ -226,4 +231,4 @@ def _pass_on(how: str, end: Deferred[str]) -> str:
     return how
 
 
-__all__ = ["ALONE_SECONDS", "LOUD", "MOST_SECONDS", "STABLE_SECONDS", "Crew", "WorkerLink", "delay"]
+__all__ = ["ALONE_SECONDS", "LOUD", "MOST_SECONDS", "STABLE_SECONDS", "Crew", "WorkerLink", "delay", "tell"]

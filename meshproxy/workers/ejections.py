@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from meshproxy.upstream.ejections import Ejection
 from meshproxy.workers import commands
-from meshproxy.workers.crew import WorkerLink
+from meshproxy.workers.crew import WorkerLink, tell
 
 
 class SharedEjections:
@@ -31,20 +31,15 @@ class SharedEjections:
                 self._ejected[ejection.cluster, ejection.key] = ejection
         for other in self._links():
             if other is not link:
-                _pass_on(other, text)
+                tell(other, commands.Ejected, ejections=text)
 
     def greet(self) -> None:
         """Tell workers that have begun to serve which endpoints are ejected."""
         serving = set(self._links())
         text = json.dumps([ejection.as_json() for ejection in self._ejected.values()])
         for link in serving - self._told if self._ejected else ():
-            _pass_on(link, text)
+            tell(link, commands.Ejected, ejections=text)
         self._told = serving
-
-
-def _pass_on(link: WorkerLink, text: str) -> None:
-    # A worker that is gone needs to know nothing.
-    link.call(commands.Ejected, ejections=text).addErrback(lambda failure: None)
 
 
 __all__ = ["SharedEjections"]

@@ -18,7 +18,7 @@ from typing import Any
 from attrs import evolve
 from prometheus_client.core import Metric
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from meshproxy.admin.metrics import checks
@@ -40,16 +40,13 @@ from meshproxy.upstream.traffic import Requests
 from meshproxy.workers import commands, inquiries
 from meshproxy.workers.census import Census
 from meshproxy.workers.checks import Checks
-from meshproxy.workers.crew import Crew, WorkerLink
+from meshproxy.workers.crew import Crew, WorkerLink, tell
 from meshproxy.workers.ejections import SharedEjections
+from meshproxy.workers.ending import Ending
 from meshproxy.workers.process import Orders
 from meshproxy.workers.rollout import Rollout
 from meshproxy.workers.sealed import seal
 
-KILL_SECONDS = 5.0
-"""So long after the drain timeout, workers are killed."""
-HURRY_SECONDS = 2.0
-"""And so long after a second request to stop."""
 FOLLOW_SECONDS = 10.0
 """How long a reload whose workers have all ended waits for another one."""
 HOPELESS = 3
@@ -101,6 +98,7 @@ class Supervisor(MultiService):
         self.crew = Crew(reactor, size, spawn, self._admit, self._changed)
         self._rollout = Rollout(Orders(settings.access_log, settings.drain_timeout, identity))
         self.drains = Drains(self._tell_drains)
+        self._ending = Ending(reactor, self.crew, settings.drain_timeout)
         self._census = Census(reactor, lambda: self.crew.links, self.crew.replace)
         self._ejections = SharedEjections(lambda: self.crew.serving)
         self._checks = Checks(reactor, lambda: self.crew.serving, run_in_thread)
@@ -113,7 +111,6 @@ class Supervisor(MultiService):
         self._another: Deferred[None] = Deferred()
         self.handover: Handover | None = None
         self._has_served = self._was_ready = self._is_hopeless = False
-        self._hurry: Deferred[None] = Deferred()
         self._signals: ProcessSignals | None = None
         if with_signals:
             self._signals = ProcessSignals(
@@ -170,9 +167,9 @@ class Supervisor(MultiService):
             share = (position, len(serving))
             if self._shares.get(link) != share:
                 if link not in self._shares and self.drains.all:
-                    self._tell(link, commands.Drain, drains=dump_drains(self.drains.all))
+                    tell(link, commands.Drain, drains=dump_drains(self.drains.all))
                 self._shares[link] = share
-                self._tell(link, commands.Share, position=position, workers=len(serving))
+                tell(link, commands.Share, position=position, workers=len(serving))
         self._checks.greet()
         self._ejections.greet()
         if is_another:
@@ -194,11 +191,7 @@ class Supervisor(MultiService):
 
     def _tell_drains(self) -> None:
         for link in self.crew.serving:
-            self._tell(link, commands.Drain, drains=dump_drains(self.drains.all))
-
-    def _tell(self, link: WorkerLink, command: Any, **arguments: Any) -> None:
-        """Say something whose answer does not matter; a worker that is gone will be told of otherwise."""
-        link.call(command, **arguments).addErrback(lambda failure: None)
+            tell(link, commands.Drain, drains=dump_drains(self.drains.all))
 
     # Configuration
 
@@ -229,7 +222,7 @@ class Supervisor(MultiService):
         # It is to finish what it has; perhaps it is doing that already.
         if self.running and link in self.crew.serving:
             self.crew.retire(link, why)
-            self._tell(link, commands.Stop)
+            tell(link, commands.Stop)
 
     def _wait_for_another(self) -> Deferred[None]:
         self._another = Deferred()
@@ -262,7 +255,7 @@ class Supervisor(MultiService):
     def reopen_access_log(self) -> None:
         """Have all workers go on in a new file of the same name."""
         for link in self.crew.links:
-            self._tell(link, commands.ReopenAccessLog)
+            tell(link, commands.ReopenAccessLog)
 
     # Figures, as admin.served has them
 
@@ -301,8 +294,7 @@ class Supervisor(MultiService):
 
     def hurry(self) -> None:
         """Wait no longer for what is under way, in a stop that has begun or is to come."""
-        if not self._hurry.called:
-            self._hurry.callback(None)
+        self._ending.hurry()
 
     def stopService(self) -> Deferred[None]:
         """Let the workers end in order; fires when they have."""
@@ -318,35 +310,13 @@ class Supervisor(MultiService):
         if self.handover is not None:
             self.handover.stop()
         self._wait_no_longer()
-        ended = self.crew.stop()
-        starting = self.crew.starting
-        for link in self.crew.links:
-            if link in starting:
-                link.terminate()  # it hears only when it has started
-            else:
-                self._tell(link, commands.Stop)
+        self._ending.begin()
         self.sockets.keep(())
-        kill = self.reactor.callLater(self.settings.drain_timeout + KILL_SECONDS, self._kill)
-        self._hurry.addCallback(self._hurry_workers, kill)
         unchanging = self.reload.stopService() if self.reload.running else all_ended([])
-        await DeferredList([all_ended([unchanging]), self._hurry], fireOnOneCallback=True)
-        await ended
-        if kill.active():
-            kill.cancel()
+        await self._ending.wait(all_ended([unchanging]))
         await all_ended([maybeDeferred(child.stopService) for child in self if child.running])
         if self._signals is not None:
             self._signals.restore()
-
-    def _hurry_workers(self, _: None, kill: Any) -> None:
-        for link in self.crew.links:
-            self._tell(link, commands.Hurry)
-        if kill.active():
-            kill.reset(HURRY_SECONDS)
-
-    def _kill(self) -> None:
-        for link in self.crew.links:
-            _log.warn("Worker {n} (pid {pid}) is killed: it does not end", n=link.number, pid=link.pid)
-            link.kill()
 
 
 __all__ = ["Supervisor"]

@@ -38,14 +38,13 @@ from meshproxy.workers.commands import (
     Share,
     Stop,
 )
+from meshproxy.workers.ending import HURRY_SECONDS, KILL_SECONDS
 from meshproxy.workers.figures import dump
 from meshproxy.workers.inquiries import INQUIRY_SECONDS
 from meshproxy.workers.sealed import seal
 from meshproxy.workers.supervisor import (
     FOLLOW_SECONDS,
     HOPELESS,
-    HURRY_SECONDS,
-    KILL_SECONDS,
     Supervisor,
 )
 from tests.fakes import AtOnce
