@@ -28,6 +28,7 @@ from meshproxy.admin.turns import Turns
 from meshproxy.errors import ConfigError
 from meshproxy.explain import Asked, Explanation, explain
 from meshproxy.explain.secrets import without_secrets
+from meshproxy.failures import PLUGIN_ERRORS, describe_failure
 from meshproxy.http.accesslog import AccessLog
 from meshproxy.http.counters import Counters
 from meshproxy.http.gateway import Gateway
@@ -193,8 +194,17 @@ class Serving(MultiService):
         return await cluster_values(self.gateway, self._shares, time.time(), part, Turns(self.reactor))
 
     def explained(self, asked: Asked) -> Explanation:
-        """Where a request would go now; see ``explain``. Without secrets, for whoever may ask."""
-        return without_secrets(explain(self.gateway, asked, live=True))
+        """Where a request would go now; see ``explain``. Without secrets, for whoever may ask.
+
+        Raises ``ValueError`` also where a strategy fails that is asked.
+        """
+        try:
+            return without_secrets(explain(self.gateway, asked, live=True))
+        except ValueError:
+            raise
+        except PLUGIN_ERRORS as error:
+            _log.failure("A request cannot be explained")
+            raise ValueError(f"a strategy failed: {describe_failure(error)}") from error
 
     # Stop
 

@@ -14,6 +14,7 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshproxy import serving
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import ConfigError, Location
 from meshproxy.explain import Explanation, parse_asked
@@ -105,6 +106,14 @@ class WorkerTests(SynchronousTestCase):
         found = Explanation.from_json(json.loads(answer["explanation"]))
         self.assertEqual((found.live, found.answer and found.answer.status), (True, 404))
         self.assertRaisesRegex(Refused, "none for 81", self.worker.explain, parse_asked("http://a:81/").dump())
+
+    def test_explanation_that_fails(self) -> None:
+        """A strategy that fails when it is asked for an explanation costs that, and the worker nothing."""
+        self.started()
+        self.patch(serving, "explain", lambda *_, **__: 1 // 0)
+        asked = parse_asked("http://a/").dump()
+        self.assertRaisesRegex(Refused, "a strategy failed: ZeroDivisionError", self.worker.explain, asked)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_start(self) -> None:
         """Nothing is served while a configuration is prepared; it is when that is installed."""
