@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from meshproxy.admin.sampling import sampled_owners
 from meshproxy.admin.turns import Turns
 from meshproxy.explain.keyspace import owners
+from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.upstream.hosts import ClusterState
 
@@ -69,7 +70,7 @@ class KnownShares:
                 shares = await _shares(balancer, number - POINTS, turns)
                 points = range(POINTS) if state.name in indexed else _STEPS
                 shared = Shared(shares, owners(balancer, points))
-            except Exception:  # noqa: BLE001 - a strategy that fails here has no shares; requests show more of it
+            except PLUGIN_ERRORS:  # a strategy that fails here has no shares; requests show more of it
                 _log.failure("The load balancer of cluster {cluster} could not be sampled", cluster=state.name)
             self._known[state.name] = (balancer, shared)
 

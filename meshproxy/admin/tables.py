@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from meshproxy.admin.sampling import sampled_owners
 from meshproxy.admin.turns import Turns
 from meshproxy.explain.keyspace import Shares, shares_of
+from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.hashing import xxh64
 from meshproxy.interfaces import ILoadBalancer
 from meshproxy.model import Cluster
@@ -79,7 +80,7 @@ async def _looked_at(
 ) -> TableFacts | None:
     try:
         keys = await sampled_owners(balancer, _SAMPLES, turns)
-    except Exception:  # noqa: BLE001 - a strategy that fails here has no facts; requests show more of it
+    except PLUGIN_ERRORS:  # a strategy that fails here has no facts; requests show more of it
         _log.failure("The load balancer of cluster {cluster} could not be sampled", cluster=cluster.name)
         return None
     numbers = array("Q", [xxh64(key.encode()) for key in keys])

@@ -171,6 +171,11 @@ class ClusterHealth:
         self._upstreams.ejections.returned(self._state.name, monitor.host.key, seconds)
         self._ask()
 
+    def let_go(self, monitor: Monitor) -> None:
+        """See ``Watcher``."""
+        self._upstreams.ejections.active -= 1
+        self._ask()
+
     def spared(self, monitor: Monitor) -> None:
         """See ``Watcher``."""
         self._upstreams.ejections.spared += 1
@@ -185,8 +190,8 @@ class ClusterHealth:
             detector.release(monitor)
             self._upstreams.ejections.active -= 1
         else:
-            detector.follow(monitor, ejection.reason, ejection.since, ejection.multiplier)
             self._upstreams.ejections.active += 1
+            detector.follow(monitor, ejection.reason, ejection.since, ejection.multiplier)
         self._ask()
 
     # The balancer

@@ -12,7 +12,8 @@ A row that is as long as its threshold ejects the endpoint, unless too many are 
 way. While an endpoint is ejected its rows only grow; they begin anew when it returns.
 
 Where several workers serve, each counts what it sees itself. What one of them ejects, the others eject too, and they
-have it back when that one says so, or an interval after it should have said so.
+have it back when that one says so, or an interval after it should have said so. Where several eject at once, that may
+be more than is allowed: then each lets go what was ejected last, so all keep the same.
 
 It is ejected for the base time once more than the time before, up to ``LONGEST_EJECTION``, and returns with the first
 tick after that; ticks come once in an interval, counted from when the detection began. Each tick takes one off the next
@@ -62,8 +63,11 @@ class Watcher(Protocol):
     def returned(self, monitor: Monitor, seconds: float) -> None:
         """It gets some again, after so many seconds."""
 
+    def let_go(self, monitor: Monitor) -> None:
+        """Another worker has ejected it, and will let it go: too many are ejected already."""
+
     def spared(self, monitor: Monitor) -> None:
-        """It would have been ejected, but too many are already."""
+        """It would have been ejected, or stayed so, but too many are already."""
 
 
 class Monitor:
@@ -162,6 +166,7 @@ class Detector:
         self.policy = policy
         self.monitors: list[Monitor] = []
         self._by_key: dict[str, Monitor] = {}
+        self._ejected: dict[Monitor, None] = {}
         self._clock = clock
         self._watcher = watcher
         self._began_at: float = clock.seconds()
@@ -187,6 +192,7 @@ class Detector:
         self._by_key = {monitor.host.key: monitor for monitor in monitors}
         for gone in before.difference(monitors):
             gone.host.monitor = None
+            self._ejected.pop(gone, None)
 
     def stop(self) -> None:
         """Watch nobody any more."""
@@ -196,15 +202,19 @@ class Detector:
     @property
     def ejected(self) -> list[Monitor]:
         """The monitors of those that are ejected."""
-        return [monitor for monitor in self.monitors if monitor.ejected_at is not None]
+        return list(self._ejected)
+
+    def _allows(self, number: int) -> bool:
+        """Whether so many may be ejected at once."""
+        return 100.0 * number / len(self.monitors) <= self.policy.max_ejection_percent
 
     def detected(self, monitor: Monitor, reason: Reason) -> None:
         """A monitor that is not ejected has had too many failures: eject it if that may be."""
-        share = 100.0 * (len(self.ejected) + 1) / len(self.monitors)
-        if share > self.policy.max_ejection_percent:
+        if not self._allows(len(self._ejected) + 1):
             self._watcher.spared(monitor)
             return
         monitor.ejected_at = self._clock.seconds()
+        self._ejected[monitor] = None
         monitor.reason = reason
         monitor.is_followed = False
         monitor.ejections += 1
@@ -219,16 +229,30 @@ class Detector:
         return self._by_key.get(key)
 
     def follow(self, monitor: Monitor, reason: Reason, since: float, multiplier: int) -> None:
-        """Another worker has ejected an endpoint that is not ejected here; the watcher is not told."""
+        """Another worker has ejected an endpoint that is not ejected here.
+
+        The watcher is not told of that, but of what has to be let go for it.
+        """
         monitor.ejected_at = since
+        self._ejected[monitor] = None
         monitor.reason = reason
         monitor.is_followed = True
         monitor.multiplier = multiplier
         self._arm()
+        while not self._allows(len(self._ejected)):
+            last = max(self._ejected, key=_when_ejected)
+            seconds = _elapsed(last.ejected_at, self._clock.seconds())
+            self.release(last)
+            if last.is_followed:
+                self._watcher.let_go(last)
+            else:
+                self._watcher.spared(last)
+                self._watcher.returned(last, seconds)
 
     def release(self, monitor: Monitor) -> None:
         """End an ejection. The watcher is not told."""
         monitor.ejected_at = None
+        self._ejected.pop(monitor, None)
         monitor.returned_at = self._clock.seconds()
         monitor.begin_anew()
 
@@ -265,6 +289,11 @@ class Detector:
             if back and monitor.multiplier:
                 monitor.multiplier -= 1
         self._arm()
+
+
+def _when_ejected(monitor: Monitor) -> tuple[float, str]:
+    """Different for each of those that are ejected, and the same in all workers."""
+    return monitor.ejected_at or 0.0, monitor.host.key
 
 
 def _elapsed(since: float | None, now: float) -> float:

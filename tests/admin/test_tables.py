@@ -118,15 +118,20 @@ class FactsTests(SynchronousTestCase):
         self.assertEqual(list(known.facts()), ["b"])
 
     def test_broken_strategy(self) -> None:
-        """A strategy that fails has no facts, is logged once, and does not spoil the others."""
+        """A strategy that fails or wants to leave has no facts, is logged once, and does not spoil the others."""
 
         class Broken(FixedBalancer):
             def pick(self, hash: int, attempt: int) -> Endpoint | None:
                 raise ZeroDivisionError
 
-        broken = Broken(MEMBERS, uses_hash=True)
-        clusters = [Cluster("b", MEMBERS, broken, broken), maglev()]
+        class Leaving(FixedBalancer):
+            def pick(self, hash: int, attempt: int) -> Endpoint | None:
+                raise SystemExit
+
+        broken, leaving = Broken(MEMBERS, uses_hash=True), Leaving(MEMBERS, uses_hash=True)
+        clusters = [Cluster("b", MEMBERS, broken, broken), Cluster("c", MEMBERS, leaving, leaving), maglev()]
         known = Tables()
         self.assertEqual(list(facts(clusters, known)), ["a"])
         self.assertEqual(list(facts(clusters, known)), ["a"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)

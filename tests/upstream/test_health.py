@@ -171,6 +171,30 @@ class EjectionTests(HealthCase):
             self.assertEqual((self.picked(), self.upstreams.ejections.active), ({1, 2, 3}, 0))
         self.assertEqual((told, sum(self.upstreams.ejections.by_reason.values())), ([], 0))
 
+    def test_workers_eject_at_once(self) -> None:
+        """Where several workers eject at once, all keep what was ejected first, and no more than the rule allows."""
+        rule = evolve(AT_ONCE, max_ejection_percent=34)
+        workers: list[Upstreams] = []
+        on_their_way: list[tuple[Upstreams, Ejection]] = []
+        for _ in range(3):
+            self.upstreams = Upstreams(self.clock, lambda pool: None)
+            self.serve(endpoints(3), outliers=rule)
+            self.upstreams.ejections.tell = lambda it, said_by=self.upstreams: on_their_way.extend(
+                (other, it) for other in workers if other is not said_by
+            )
+            workers.append(self.upstreams)
+        for port, worker in enumerate(workers, 1):
+            self.upstreams = worker
+            self.clock.advance(0.01)
+            self.answer(500, port)
+        while on_their_way:
+            worker, ejection = on_their_way.pop(0)
+            worker.clusters[NAME].health.follow_ejection(ejection)
+        self.turn()
+        for worker, spared in zip(workers, (0, 1, 1), strict=True):
+            self.upstreams = worker
+            self.assertEqual((self.picked(), worker.ejections.active, worker.ejections.spared), ({2, 3}, 1, spared))
+
     def test_other_worker_is_gone(self) -> None:
         """An interval after its worker should have had it back, an endpoint is back by itself, and that is told."""
         told: list[Ejection] = []

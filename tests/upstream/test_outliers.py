@@ -35,6 +35,9 @@ class Events:
     def spared(self, monitor: Monitor) -> None:
         self.said.append(f"{monitor.host.key} spared")
 
+    def let_go(self, monitor: Monitor) -> None:
+        self.said.append(f"{monitor.host.key} let go")
+
 
 class OutlierCase(SynchronousTestCase):
     def detect(self, count: int = 1, **policy: Any) -> None:
@@ -160,6 +163,18 @@ class LimitTests(OutlierCase):
         self.assertEqual(self.said(), [])
         self.answer(500, host=2)
         self.assertEqual(self.said(), ["c spared"])
+
+    def test_followed(self) -> None:
+        """An ejection elsewhere makes one here that came later end, if both are too many, and never the earlier one."""
+        self.detect(4, consecutive_5xx=1, max_ejection_percent=25)
+        self.advance(2)
+        self.answer(500, host=1)
+        self.said()
+        monitors, reason = self.detector.monitors, Reason.CONSECUTIVE_5XX
+        self.detector.follow(monitors[2], reason, since=2.5, multiplier=1)
+        self.assertEqual((self.said(), self.detector.ejected), (["c let go"], [monitors[1]]))
+        self.detector.follow(monitors[0], reason, since=1.5, multiplier=1)
+        self.assertEqual((self.said(), self.detector.ejected), (["b spared", "b back after 0"], [monitors[0]]))
 
     def test_only_once(self) -> None:
         """What still fails while it is ejected is not ejected again, and begins anew when it is back."""
