@@ -90,7 +90,8 @@ class AdminServer:
 
     def get(self, page: str, query: Mapping[str, str | Sequence[str]] | None = None) -> Answer:
         """Read a page; raises ``Unavailable``."""
-        path = f"{page}?{urlencode(query, doseq=True)}" if query else page
+        # Arguments of a command may be no UTF-8.
+        path = page if query is None else f"{page}?{urlencode(query, doseq=True, errors='surrogateescape')}"
         if len(path) > _LONGEST_PATH:
             raise Unavailable(f"the question has {len(path)} bytes, and the admin server takes {_LONGEST_PATH}")
         return self._ask("GET", path, None, {}, _SECONDS)

@@ -122,7 +122,8 @@ class CommandTests(StatusTestCase):
         """The gateway is asked for what is wanted of it, and the answer is shown."""
         address = self.serve(json.dumps(TOLD))
         self.assertEqual(self.status("--admin", address, "--cluster", "a|b"), (0, TEXT, ""))
-        self.assertEqual(self.asked, ["/status?cluster=a%7Cb"])
+        self.status("--admin", address, "--cluster", "\udcff")  # as Python has the argument b"\xff"
+        self.assertEqual(self.asked, ["/status?cluster=a%7Cb", "/status?cluster=%FF"])
 
     def test_json(self) -> None:
         """For programs, the document as the gateway gave it."""
