@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -75,7 +76,12 @@ class ProcessesTests(DemoTestCase):
         line = process.wait_for(r"(?m)^  (\S*meshproxy explain --live .*)$")[1]
         self.assertIn(f"http://127.0.0.1:{admin}/", process.output)
         asked = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
-        self.assertIn("asked of the gateway that serves", asked.stdout)
+        endpoint = re.search(r"(?m)^  endpoint +(\S+)$", asked.stdout)
+        assert endpoint is not None, asked.stdout
+        named = re.search(rf"(replica-\d) \({endpoint[1]}\)", process.output)
+        assert named is not None, process.output
+        answer: Any = get(port, Host="test.com", Cookie="ISTIOID=abc")
+        self.assertEqual(answer.headers["x-served-by"], named[1])
 
     def test_ends_without_orphans(self) -> None:
         """Ctrl-C and SIGTERM end everything well; SIGKILL ends all the same."""

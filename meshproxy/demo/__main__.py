@@ -31,7 +31,7 @@ _END_SECONDS = 5.0
 _TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 
 _TRY = """
-meshproxy serves http://test.com/ on {where} from three replicas. In another terminal:
+meshproxy serves http://test.com/ on {where} from {replicas}. In another terminal:
 
   # with a cookie jar: the first answer sets the cookie, all others come from the same replica
   for i in 1 2 3 4 5; do curl -s -o /dev/null -D - -b jar -c jar -H 'Host: test.com' http://{where}/ | grep x-served-by; done
@@ -149,7 +149,8 @@ def _run(children: _Children, folder: Path, ready: socket.socket, port: int, adm
     print("$ twistd " + shlex.join(options), flush=True)
     children.start("gateway", [sys.executable, "-c", _TWISTD, *options], NOTIFY_SOCKET=ready.getsockname())
     where = shown(scenario.LOOPBACK, port)
-    text = _TRY.format(where=where, folder=mesh, asking=_asking(admin, port))
+    replicas = ", ".join(f"{name} ({shown(scenario.LOOPBACK, its)})" for name, its in zip(sockets, ports, strict=True))
+    text = _TRY.format(where=where, replicas=replicas, folder=mesh, asking=_asking(admin, port))
     name, status = children.wait_for_one(ready, lambda: print(text, flush=True))
     # Why it ended it has said itself, unless something ended it.
     if status <= 0:
