@@ -4,7 +4,7 @@ Rules: a build may take long (a large table takes tens of milliseconds, somebody
 must hold up no request. So it runs in a thread, but for tables that can be built in steps: these are built in the
 reactor's thread, ``SLICE_SECONDS`` at a time. Whatever else there is to do comes in between, and if there is anything,
 the next slice begins ``PAUSE_SECONDS`` after it, unless another build waits already, or somebody has nothing to serve
-by until this one is done.
+by until this one is done, or it takes longer than ``PATIENT_SECONDS``: what serves meanwhile is out of date.
 
 A thread would take no less processor time, and would make the reactor wait for the interpreter each time that it has
 let go of it, which each system call does. How long it waits then is ``SWITCH_SECONDS``; ``share_processor`` sets that.
@@ -32,6 +32,7 @@ _Begun = tuple[ILoadBalancer, list[IBuildsInSteps]]
 
 SLICE_SECONDS = 0.0002
 PAUSE_SECONDS = 0.003
+PATIENT_SECONDS = 5.0
 BUSY_SECONDS = 0.0001
 """A turn of the reactor with nothing to do is shorter."""
 SWITCH_SECONDS = 0.001
@@ -100,12 +101,14 @@ class Builds:
 
     async def _finish(self, steps: Iterator[None], wanted: _Wanted) -> None:
         began = self._clock.seconds()
+        patient_until = began + PATIENT_SECONDS
         for _ in steps:
             now = self._clock.seconds()
             if now - began >= SLICE_SECONDS:
                 await deferLater(self._clock, 0)
                 began = self._clock.seconds()
-                if began - now >= BUSY_SECONDS and not (wanted.hurry or self._waiting):
+                is_urgent = wanted.hurry or self._waiting or began > patient_until
+                if began - now >= BUSY_SECONDS and not is_urgent:
                     await deferLater(self._clock, PAUSE_SECONDS)
                     began = self._clock.seconds()
                 if wanted.done.called:

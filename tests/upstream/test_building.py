@@ -20,6 +20,7 @@ from meshproxy.priority import Loads
 from meshproxy.strategies.ring_hash import RingHash, RingHashBuilder
 from meshproxy.upstream.building import (
     BUSY_SECONDS,
+    PATIENT_SECONDS,
     PAUSE_SECONDS,
     SLICE_SECONDS,
     SWITCH_SECONDS,
@@ -217,6 +218,18 @@ class SteppingTests(SynchronousTestCase):
         for left in (5, 2):
             self.assertEqual(balancer.left, left)
             self.clock.turn(2 * BUSY_SECONDS)
+
+    def test_patience(self) -> None:
+        """There is no pause any more when a build takes so long that what it is to replace is out of date."""
+        balancer = Stepwise(self.clock, 11)
+        self.build(balancer)
+        self.clock.turn(PATIENT_SECONDS / 2)
+        self.assertEqual(balancer.left, 8)
+        self.clock.rightNow += PAUSE_SECONDS
+        self.clock.turn()
+        self.assertEqual(balancer.left, 5)
+        self.clock.turn(PATIENT_SECONDS)
+        self.assertEqual(balancer.left, 2)
 
     def test_hurry(self) -> None:
         """There is no pause where nothing can be served before the build is done."""
