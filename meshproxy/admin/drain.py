@@ -62,12 +62,14 @@ def _end(asked: Mapping[str, str], now: float) -> float:
     if "until" in asked and "for" in asked:
         raise ValueError("only one of until and for may be there")
     if "for" in asked:
-        return now + duration.parse(asked["for"]).total_seconds()
+        seconds = duration.parse(asked["for"]).total_seconds()
+        if seconds < 0:
+            raise ValueError(f"for must not be negative, as {asked['for']!r} is")
+        return now + seconds
     if "until" not in asked:
         return FOR_EVER
-    end = None
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):  # the latter: in UTC it is in no year from 1 to 9999
         end = datetime.fromisoformat(asked["until"])
-    if end is None or end.tzinfo is None:
-        raise ValueError(f"until must be a time with its zone such as 2030-05-01T12:00:00Z, not {asked['until']!r}")
-    return end.timestamp()
+        if end.tzinfo is not None:
+            return end.astimezone(UTC).timestamp()
+    raise ValueError(f"until must be a time with its zone such as 2030-05-01T12:00:00Z, not {asked['until']!r}")

@@ -69,13 +69,14 @@ def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: 
     except Unavailable as error:
         stderr.write(f"meshproxy drain: {error}\n")
         return EX_UNAVAILABLE
-    if answer.status != 200:
+    told = answer.told
+    if answer.status != 200 or ("done" if wants_endpoint else "draining") not in told:
         stderr.write(f"meshproxy drain: {answer.refusal}\n")
         return EX_REFUSED
-    told = answer.told
-    if "done" in told:
+    if wants_endpoint:
         stdout.write(f"{told['done']}\n")
-    for drain in told["draining"] if not wants_endpoint else ():
+        return 0
+    for drain in told["draining"]:
         end = f"until {drain['until']}" if drain["until"] else "without end"
         stdout.write(f"{drain['drain']}  {end}\n")
     return 0
@@ -83,8 +84,8 @@ def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: 
 
 def _asked(arguments: argparse.Namespace) -> dict[str, str]:
     host, colon, port = arguments.endpoint.rpartition(":")
-    bare = not colon or (":" in host and not host.startswith("["))
-    address = arguments.endpoint if bare else host.strip("[]")
+    bare = not colon or port.endswith("]") or (":" in host and not host.startswith("["))
+    address = (arguments.endpoint if bare else host).strip("[]")
     asked = {"address": address, **({} if bare else {"port": port})}
     if arguments.action == "stop":
         asked["stop"] = "true"

@@ -37,14 +37,20 @@ class AdminTestCase(CommandTestCase):
     """For commands that ask a gateway."""
 
     def serve(self, body: str, status: int = 200) -> str:
-        """The address of a server that gives this answer; ``asked`` has the paths, ``tokens`` what came with them."""
+        """The address of a server that gives this answer.
+
+        ``methods`` and ``asked`` (the paths) tell what it was asked, ``bodies`` and ``tokens`` what came with that.
+        """
+        self.methods: list[str] = []
         self.asked: list[str] = []
+        self.bodies: list[str] = []
         self.tokens: list[str | None] = []
-        asked, tokens = self.asked, self.tokens
+        methods, asked, bodies, tokens = self.methods, self.asked, self.bodies, self.tokens
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length") or 0))
+                bodies.append(self.rfile.read(int(self.headers.get("content-length") or 0)).decode())
+                methods.append(self.command)
                 asked.append(self.path)
                 tokens.append(self.headers.get("authorization"))
                 self.send_response(status)
