@@ -45,7 +45,12 @@ class UnhurriedStream(io.TextIOBase):
 
 
 def install() -> Callable[[], None]:
-    """Let standard output be such a stream; returns what finishes it, which the end of the process does too."""
+    """Let standard output be such a stream; returns what finishes it, which the end of the process does too.
+
+    Where the process was started without a standard output there is nothing to do.
+    """
+    if sys.stdout is None:
+        return lambda: None
     stream = UnhurriedStream(sys.stdout.fileno())
     sys.stdout.flush()
     sys.stdout = stream

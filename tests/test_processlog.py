@@ -49,3 +49,9 @@ class StreamTests(SynchronousTestCase):
             print("hello")
             finish()
             self.assertEqual(self.read(), "hello\n")
+
+    def test_no_standard_output(self) -> None:
+        """A process that was started without one goes on without one."""
+        self.patch(sys, "stdout", None)
+        processlog.install()()
+        self.assertIsNone(sys.stdout)
