@@ -5,11 +5,12 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from attrs import evolve
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.logger import Logger, LoggingFile
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +19,7 @@ from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError
 from meshproxy.http import logwriter
 from meshproxy.model import Cluster, Endpoint, MeshSettings, Snapshot
+from meshproxy.net.probing import Prober
 from meshproxy.net.sockets import Sockets
 from meshproxy.reload import Result
 from meshproxy.service import MeshService
@@ -284,6 +286,15 @@ class StopTests(ServiceTestCase):
         drained.callback(None)
         self.successResultOf(stopped)
         self.assertTrue(child.stopped)
+
+    def test_what_is_under_way_beside_requests(self) -> None:
+        """A stop gives up a hot restart and builds of balancers, and closes the connections of health checks."""
+        service, ended = self.started(), list[str]()
+        service.handover = cast(Any, SimpleNamespace(done=False, stop=lambda: ended.append("handover")))
+        self.patch(service.gateway.upstreams.builds, "stop", lambda: ended.append("builds"))
+        self.patch(Prober, "close", lambda prober: ended.append("checks") or succeed(None))
+        self.successResultOf(service.stopService())
+        self.assertEqual(sorted(ended), ["builds", "checks", "handover"])
 
     def test_connections_end(self) -> None:
         """The drain concerns all connections, also those of listeners that were removed before."""

@@ -305,6 +305,7 @@ class Supervisor(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        unchanging = self.reload.stopService() if self.reload.running else all_ended([])
         self._census.stop()
         self._checks.stop()
         if self.handover is not None:
@@ -312,7 +313,6 @@ class Supervisor(MultiService):
         self._wait_no_longer()
         self._ending.begin()
         self.sockets.keep(())
-        unchanging = self.reload.stopService() if self.reload.running else all_ended([])
         await self._ending.wait(all_ended([unchanging]))
         await all_ended([maybeDeferred(child.stopService) for child in self if child.running])
         if self._signals is not None:

@@ -259,6 +259,17 @@ class SteppingTests(SynchronousTestCase):
         self.successResultOf(second)
         self.assertEqual(unwanted.left, 97)
 
+    def test_cancelled_before_its_table(self) -> None:
+        """Of a balancer that nobody wants any more when it is made, no step is made at all."""
+        thread = Thread()
+        self.builds = Builds(thread.run, self.clock)
+        balancer = Stepwise(self.clock, 3)
+        unwanted = self.build(balancer)
+        unwanted.cancel()
+        self.failureResultOf(unwanted, CancelledError)
+        thread.finish()
+        self.assertEqual((balancer.left, self.clock.getDelayedCalls()), (3, []))
+
     def test_failure(self) -> None:
         """What a step raises comes to who asked, and the next one is built."""
         first, second = self.build(Stepwise(self.clock, 2, RuntimeError("no"))), self.build(Stepwise(self.clock, 1))

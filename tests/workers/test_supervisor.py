@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -277,6 +278,15 @@ class WorkersTests(SupervisorTestCase):
         supervisor.drains.stop("10.0.0.1", 80)
         self.assertEqual(self.links[2].told[-1], (commands.Drain, {"drains": "[]"}))
 
+    def test_ejections(self) -> None:
+        """What one worker ejects is told to the others, and to those that come later."""
+        self.started()
+        text = json.dumps([["outbound|80||a", "10.0.0.1:80", "consecutive_5xx", 1.5, 1]])
+        self.links[0].on_ejections(text)
+        self.kill(1)
+        told = (commands.Ejected, {"ejections": text})
+        self.assertEqual([told in link.told for link in self.links], [False, True, True])
+
     def test_access_log_is_reopened_by_all(self) -> None:
         """SIGUSR1 concerns every worker."""
         supervisor = self.started()
@@ -422,6 +432,26 @@ class StopTests(SupervisorTestCase):
         self.links[1].end("status 0")
         self.successResultOf(stopped)
         self.assertEqual((len(self.links), self.reactor.getDelayedCalls()), (2, []))
+
+    def test_hot_restart_under_way(self) -> None:
+        """A stop gives up a hot restart whose new process does not serve yet."""
+        supervisor, stops = self.started(), list[None]()
+        supervisor.handover = cast(Any, SimpleNamespace(done=False, stop=lambda: stops.append(None)))
+        supervisor.stopService()
+        self.assertEqual(len(stops), 1)
+
+    def test_reload_that_waits(self) -> None:
+        """A stop does not wait for workers that were to take a configuration, and ends when the reload has."""
+        supervisor = self.started()
+        for link in self.links:
+            del link.answers[Prepare]
+        reloaded = self.reload(supervisor, snapshot(81))
+        self.willing = False
+        for link in self.links:
+            link.end()
+        stopped = supervisor.stopService()
+        self.assertIs(self.successResultOf(reloaded).result, Result.STOPPED)
+        self.successResultOf(stopped)
 
     def test_hurry(self) -> None:
         """A second request is passed on, and workers that do not even then end are killed."""
