@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.model import Endpoint
+from meshproxy.net.probing import Prober
 from meshproxy.policies import HealthCheck
 from meshproxy.workers.checks import Checks
 from meshproxy.workers.commands import Apply
@@ -71,3 +72,10 @@ class ChecksTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(set(self.checked), {"10.0.0.7:80"})
         self.assertEqual(set(self.resolver.asked), {"app.test"})
+
+    def test_stop(self) -> None:
+        """In the end no connection is kept for a next check."""
+        closed: list[None] = []
+        self.patch(Prober, "close", lambda prober: closed.append(None))
+        self.checks.stop()
+        self.assertEqual(len(closed), 1)

@@ -453,6 +453,23 @@ class StopTests(SupervisorTestCase):
         self.assertIs(self.successResultOf(reloaded).result, Result.STOPPED)
         self.successResultOf(stopped)
 
+    def test_load_under_way(self) -> None:
+        """A stop waits for the end of a load too, but not once there is hurry."""
+        for hurries in (False, True):
+            self.links, loading = [], Deferred[Any]()
+            supervisor = self.started()
+            self.patch(supervisor.reload, "_run_in_thread", lambda *_, loading=loading: loading)
+            self.reload(supervisor, snapshot(81))
+            stopped = supervisor.stopService()
+            for link in self.links:
+                link.end("status 0")
+            self.assertNoResult(stopped)
+            if hurries:
+                supervisor.hurry()
+            else:
+                loading.errback(ConfigError([]))
+            self.successResultOf(stopped)
+
     def test_hurry(self) -> None:
         """A second request is passed on, and workers that do not even then end are killed."""
         supervisor = self.started()
