@@ -23,7 +23,7 @@ from meshproxy.workers.process import CONTROL, STANDARD_ERROR, connect
 
 LOST_SECONDS = 1.0
 """A worker that has not ended so long after the connection to it counts as leaving, for that is what it does then."""
-COMMAND = ("-P", "-m", "meshproxy.workers.process")
+COMMAND = ("-P", "-m", "meshproxy.workers.program")
 _LINE = re.compile(rb"(?:<(\d)>)?(.*)", re.DOTALL)
 _LEVELS = {number: level for level, number in PRIORITIES.items()}
 # What is for this process alone, by sd_notify(3) and sd_listen_fds(3).

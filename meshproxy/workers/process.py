@@ -1,4 +1,4 @@
-"""A worker process: ``python -m meshproxy.workers.process NUMBER``, started by the supervisor with a socket to it.
+"""What a worker process does, which the supervisor starts (``program``) with a socket to it.
 
 Rules. A worker does what it is told (``commands``) and nothing by itself, but for two things: at SIGTERM it drains and
 ends, as a process that is alone would; and when the supervisor is gone, it does the same, for nobody could reload or
@@ -334,7 +334,4 @@ def connect(reactor: Any, descriptor: int, protocol: AMP) -> None:
     os.close(descriptor)
 
 
-if __name__ == "__main__":
-    main()
-
-__all__ = ["CONTROL", "STANDARD_ERROR", "Orders", "Worker", "connect"]
+__all__ = ["CONTROL", "STANDARD_ERROR", "Orders", "Worker", "connect", "main"]

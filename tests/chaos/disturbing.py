@@ -36,7 +36,7 @@ class BrokenRuleError(Exception):
 async def disturb_workers(reactor: Any, gateway: Gateway, port: int, rng: Random, told: Disturbances) -> None:
     """Do something to one worker, if another one has begun to accept: a busy machine may take long to start one."""
     (how,) = rng.choices(("killed", "told to drain", "paused"), (5, 2, 1))
-    workers = [pid for pid in children(gateway.pid) if b"meshproxy.workers.process" in _command(pid)]
+    workers = [pid for pid in children(gateway.pid) if b"meshproxy.workers.program" in _command(pid)]
     worker = rng.choice(workers or [0])
     if not any(sockets_of(it, port, _LISTENS) for it in workers if it != worker):
         return

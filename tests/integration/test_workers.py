@@ -39,6 +39,12 @@ class ServingTests(WorkersTestCase):
 
         self.wait_until(spread)
 
+    def test_no_openssl(self) -> None:
+        """Workers hold no library for TLS, which they do not speak; their supervisor may."""
+        process, _, _ = self.supervised()
+        for worker in children(process.popen.pid):
+            self.assertNotIn("cryptography", Path(f"/proc/{worker}/maps").read_text())
+
     def test_metrics_are_those_of_all(self) -> None:
         """One page has the sum over all workers, and still has it when one was replaced."""
         process, port, admin = self.supervised()
@@ -139,7 +145,7 @@ class ReplacementTests(WorkersTestCase):
         """Where workers cannot start, the gateway ends with status 1 and says why."""
         folder = self.folder()
         (folder / "sitecustomize.py").write_text(
-            "import os, sys\nif sys.orig_argv[2:4] == ['-m', 'meshproxy.workers.process']:\n"
+            "import os, sys\nif sys.orig_argv[2:4] == ['-m', 'meshproxy.workers.program']:\n"
             "    os.write(2, b'no such library here\\n')\n    os._exit(1)\n"
         )
         self.patch(os, "environ", {**os.environ, "PYTHONPATH": str(folder)})
