@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from meshproxy.config import checks
+from meshproxy.config import checks, traffic_distribution
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.nodes import Node
@@ -32,6 +32,7 @@ class KubernetesService:
 
 def decode(document: Document, findings: Findings) -> KubernetesService:
     """The service, without the parts that are wrong."""
+    traffic_distribution.warn_of_no_effect(document, findings)
     spec = document.spec
     if spec is None:
         return KubernetesService(document.metadata, ())

@@ -7,7 +7,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from meshproxy.config import checks
+from meshproxy.config import checks, traffic_distribution
 from meshproxy.config.decoding import Fields, not_served
 from meshproxy.config.findings import Findings
 from meshproxy.config.metadata import Document, Metadata
@@ -65,6 +65,7 @@ class ServiceEntry:
 
 def decode(document: Document, findings: Findings) -> ServiceEntry:
     """The entry, without the parts that are wrong."""
+    traffic_distribution.warn_of_no_effect(document, findings)
     metadata = document.metadata
     if document.spec is None:
         findings.error(document.node.location, "spec is required")

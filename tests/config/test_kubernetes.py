@@ -36,6 +36,21 @@ def endpoints(*texts: str) -> tuple[Endpoint, ...]:
     return compiled(GATEWAY, ROUTE_TO_APP, *texts).clusters[f"outbound|80||{HOST}"].endpoints
 
 
+class TrafficDistributionTests(SynchronousTestCase):
+    def test_no_effect(self) -> None:
+        """A wish for endpoints that are near, as a field or an annotation, is told to have no effect, at its place."""
+        field = service(more=", trafficDistribution: PreferClose")
+        noted = "{annotations: {networking.istio.io/traffic-distribution: PreferClose}, name: app"
+        for text, column in (
+            (field, 58),
+            (service().replace("{name: app", noted), 26),
+            (SERVICE.replace("{name: app", noted), 26),
+        ):
+            found = [it for it in warnings(text) if "traffic is not distributed" in it]
+            self.assertEqual(len(found), 1, warnings(text))
+            self.assertIn(f":{column}: ", found[0])
+
+
 class EndpointTests(SynchronousTestCase):
     def test_ready_ones(self) -> None:
         """Endpoints are used that are ready or say nothing, unless they terminate; all their addresses count."""
