@@ -59,6 +59,9 @@ class SocketCase(SynchronousTestCase):
         near.setblocking(False)
         self.near = near
         self.far.settimeout(5)
+        # Without these, how much a socket takes at once depends on what the kernel remembers of earlier connections.
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 256 * 1024)
+        self.far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
         self.reactor = MemoryReactor()
         self.protocol = Collecting()
         self.transport: Any = LeanServer(near, self.protocol, address, None, 0, self.reactor)
