@@ -50,6 +50,10 @@ class Answer(NamedTuple):
         return f"the admin server answers {self.status} {http.client.responses.get(self.status, '')}: {text}"
 
 
+class UsageError(ValueError):
+    """What was given is no address, or no token; the text says why."""
+
+
 class Unavailable(Exception):
     """There is no answer; the text says why."""
 
@@ -79,14 +83,17 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
 class AdminServer:
     """The admin server at an address as ``--admin`` has it, and the file with the token for changes, if there is one.
 
-    Raises ``ValueError`` for what is no address, and for a file that has no token.
+    Raises ``UsageError`` for what is no address, and for a file that has no token.
     """
 
     def __init__(self, address: str, token_file: str = "") -> None:
         self._address = address
         self._connection(_SECONDS).close()
         needed = token_file and not address.startswith(_UNIX)
-        self._token = TokenFile(token_file).read().decode("ascii") if needed else ""
+        try:
+            self._token = TokenFile(token_file).read().decode("ascii") if needed else ""
+        except ValueError as error:
+            raise UsageError(error) from error
 
     def get(self, page: str, query: Mapping[str, str | Sequence[str]] | None = None) -> Answer:
         """Read a page; raises ``Unavailable``."""
@@ -111,7 +118,7 @@ class AdminServer:
             return http.client.HTTPConnection(host, timeout=seconds)
         except http.client.InvalidURL:
             hint = "not an address as in 127.0.0.1:15000 or unix:/run/meshproxy.sock"
-            raise ValueError(f"--admin {self._address}: {hint}") from None
+            raise UsageError(f"--admin {self._address}: {hint}") from None
 
     def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str], seconds: float) -> Answer:
         connection = self._connection(seconds)

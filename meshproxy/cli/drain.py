@@ -5,14 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import BinaryIO, TextIO
 
-from meshproxy.cli.admin import (
-    EX_UNAVAILABLE,
-    NOBODY,
-    AdminServer,
-    Unavailable,
-    add_admin_argument,
-    add_token_argument,
-)
+from meshproxy.cli.admin import NOBODY, AdminServer, add_admin_argument, add_token_argument
 from meshproxy.cli.arguments import EX_USAGE
 from meshproxy.cli.helptext import Help
 
@@ -54,21 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Ask the admin server, and return the exit status."""
+    """Ask the admin server, and return the exit status. Raises ``UsageError`` and ``Unavailable``."""
     wants_endpoint = arguments.action != "list"
     if (arguments.endpoint is not None) is not wants_endpoint:
         stderr.write(f"meshproxy drain: {arguments.action} takes {'an' if wants_endpoint else 'no'} endpoint\n")
         return EX_USAGE
-    try:
-        server = AdminServer(arguments.admin, arguments.token_file if wants_endpoint else "")
-    except ValueError as error:
-        stderr.write(f"meshproxy drain: {error}\n")
-        return EX_USAGE
-    try:
-        answer = server.post("/drain", _asked(arguments)) if wants_endpoint else server.get("/drain")
-    except Unavailable as error:
-        stderr.write(f"meshproxy drain: {error}\n")
-        return EX_UNAVAILABLE
+    server = AdminServer(arguments.admin, arguments.token_file if wants_endpoint else "")
+    answer = server.post("/drain", _asked(arguments)) if wants_endpoint else server.get("/drain")
     told = answer.told
     if answer.status != 200 or ("done" if wants_endpoint else "draining") not in told:
         stderr.write(f"meshproxy drain: {answer.refusal}\n")

@@ -9,7 +9,7 @@ from typing import BinaryIO, TextIO
 
 from twisted.internet.task import Clock
 
-from meshproxy.cli.admin import DEFAULT_ADDRESS, EX_UNAVAILABLE, NOBODY, AdminServer, Unavailable, add_admin_argument
+from meshproxy.cli.admin import DEFAULT_ADDRESS, NOBODY, AdminServer, Unavailable, add_admin_argument
 from meshproxy.cli.arguments import (
     EX_USAGE,
     add_config_argument,
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Explain, and return the exit status. Raises ``ConfigError``."""
+    """Explain, and return the exit status. Raises ``ConfigError`` and ``Unavailable``."""
     try:
         asked = parse_asked(arguments.request, arguments.header, arguments.client, arguments.port)
         server = AdminServer(arguments.admin)
@@ -102,9 +102,6 @@ def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: 
         return EX_USAGE
     try:
         explanation = _asked_live(arguments, server) if arguments.live else _explained(arguments, asked, stdin)
-    except Unavailable as error:
-        stderr.write(f"meshproxy explain: {error}\n")
-        return EX_UNAVAILABLE
     except ValueError as error:
         stderr.write(f"meshproxy explain: {error}\n")
         return EX_NOT_SERVED

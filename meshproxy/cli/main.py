@@ -1,7 +1,8 @@
 """The command line of ``meshproxy``.
 
 Exit status: 0 when all is well, 64 for wrong usage (one line on standard error), 78 for a configuration that does not
-load (with its findings), else what the command says. No reactor is needed, and none is imported.
+load (with its findings), 69 when no gateway answers, else what the command says. No reactor is needed, and none is
+imported.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NoReturn
 
 from meshproxy import __version__
 from meshproxy.cli import check, diff, distribution, drain, explain, plugins, reload, status
+from meshproxy.cli.admin import EX_UNAVAILABLE, Unavailable, UsageError
 from meshproxy.cli.arguments import EX_CONFIG, EX_USAGE, wants_color
 from meshproxy.config.diagnostics import render, suggest
 from meshproxy.errors import ConfigError
@@ -59,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         sys.stderr.write(render(error.diagnostics, wants_color(sys.stderr)))
         return EX_CONFIG
+    except (UsageError, Unavailable) as error:
+        sys.stderr.write(f"meshproxy {given.command}: {error}\n")
+        return EX_USAGE if isinstance(error, UsageError) else EX_UNAVAILABLE
     except BrokenPipeError:
         # Whoever reads has seen enough. Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,15 +6,8 @@ import argparse
 from http import HTTPStatus
 from typing import BinaryIO, TextIO
 
-from meshproxy.cli.admin import (
-    EX_UNAVAILABLE,
-    NOBODY,
-    AdminServer,
-    Unavailable,
-    add_admin_argument,
-    add_token_argument,
-)
-from meshproxy.cli.arguments import EX_CONFIG, EX_USAGE
+from meshproxy.cli.admin import NOBODY, AdminServer, add_admin_argument, add_token_argument
+from meshproxy.cli.arguments import EX_CONFIG
 from meshproxy.cli.helptext import Help
 
 EX_REFUSED = 1
@@ -45,17 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Ask for it, wait, and return the exit status."""
-    try:
-        server = AdminServer(arguments.admin, arguments.token_file)
-    except ValueError as error:
-        stderr.write(f"meshproxy reload: {error}\n")
-        return EX_USAGE
-    try:
-        answer = server.post("/reload", {}, _SECONDS)
-    except Unavailable as error:
-        stderr.write(f"meshproxy reload: {error}\n")
-        return EX_UNAVAILABLE
+    """Ask for it, wait, and return the exit status. Raises ``UsageError`` and ``Unavailable``."""
+    answer = AdminServer(arguments.admin, arguments.token_file).post("/reload", {}, _SECONDS)
     told = answer.told
     if answer.status == HTTPStatus.OK and "generation" in told:
         # The same one as before if nothing has changed, perhaps because the gateway has seen the change by itself.

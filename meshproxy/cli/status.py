@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import BinaryIO, TextIO
 
-from meshproxy.cli.admin import EX_UNAVAILABLE, NOBODY, AdminServer, Unavailable, add_admin_argument
-from meshproxy.cli.arguments import EX_USAGE, add_format_argument, wants_color
+from meshproxy.cli.admin import NOBODY, AdminServer, Unavailable, add_admin_argument
+from meshproxy.cli.arguments import add_format_argument, wants_color
 from meshproxy.cli.helptext import Help
 from meshproxy.cli.statustable import lines
 
@@ -37,21 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, stdin: BinaryIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Ask and print, and return the exit status."""
-    try:
-        server = AdminServer(arguments.admin)
-    except ValueError as error:
-        stderr.write(f"meshproxy status: {error}\n")
-        return EX_USAGE
-    try:
-        answer = server.get("/status", {"cluster": arguments.cluster})
-    except Unavailable as error:
-        stderr.write(f"meshproxy status: {error}\n")
-        return EX_UNAVAILABLE
+    """Ask and print, and return the exit status. Raises ``UsageError`` and ``Unavailable``."""
+    answer = AdminServer(arguments.admin).get("/status", {"cluster": arguments.cluster})
     told = answer.told
     if told.get("version") != _VERSION:
-        stderr.write(f"meshproxy status: {answer.refusal}\n")
-        return EX_UNAVAILABLE
+        raise Unavailable(answer.refusal)
     if arguments.format == "json":
         stdout.write(json.dumps(told, indent=2) + "\n")
     else:
