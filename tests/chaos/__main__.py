@@ -33,6 +33,7 @@ from tests.chaos.endpoints import ChaosEndpoint
 from tests.chaos.verdict import SHAKY, STEADY, Disturbances, Verdict, judge
 from tests.soak.gateway import Gateway
 from tests.soak.peers import State
+from tests.soak.program import ending
 
 WORKERS, SESSIONS, STEADY_ENDPOINTS, SHAKY_ENDPOINTS = 2, 12, 4, 6
 WRK_CONNECTIONS = 4
@@ -177,12 +178,7 @@ def report(verdict: Verdict, told: Disturbances, endings: list[Ending], broken: 
 
 def main(reactor: Any, seconds: str = "60", seed: str = "1") -> Deferred[None]:
     """Run, and end with the exit status."""
-
-    def ended(status: int) -> None:
-        if status:
-            raise SystemExit(status)
-
-    return Deferred.fromCoroutine(chaos(reactor, float(seconds), int(seed))).addCallback(ended)
+    return ending(chaos(reactor, float(seconds), int(seed)))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,17 @@ def matches(count: int, unit: Callable[[int], str]) -> str:
     return GATEWAY + SERVICE + istio("VirtualService", "vs", f"hosts: [a.test]\ngateways: [gw]\n{routes}")
 
 
+def in_namespaces(n: int) -> str:
+    """As many virtual services for hosts ``h0.test`` and so on, each in a namespace of its own."""
+    return many(
+        n,
+        lambda it: istio(
+            "VirtualService", "vs", f"hosts: [h{it}.test]\ngateways: [default/gw]\nhttp: [{{{TO_APP}}}]", f"n{it}"
+        ),
+        "",
+    )
+
+
 def services(count: int, unit: Callable[[int], str]) -> str:
     return GATEWAY + SERVICE + many(count, lambda number: istio("VirtualService", f"v{number}", unit(number)), "")
 
@@ -183,26 +194,10 @@ SHAPES: dict[str, Callable[[int], str]] = {
         + services(n, lambda it: f"hosts: [h{it}.test]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]").replace(GATEWAY, "")
     ),
     "namespaces with hosts of their own": lambda n: (
-        GATEWAY.replace("'*'", many(n, "n{0}/h{0}.test".format))
-        + SERVICE
-        + many(
-            n,
-            lambda it: istio(
-                "VirtualService", "vs", f"hosts: [h{it}.test]\ngateways: [default/gw]\nhttp: [{{{TO_APP}}}]", f"n{it}"
-            ),
-            "",
-        )
+        GATEWAY.replace("'*'", many(n, "n{0}/h{0}.test".format)) + SERVICE + in_namespaces(n)
     ),
     "namespaces that share hosts": lambda n: (
-        GATEWAY.replace("'*'", many(n, "h{}.test".format))
-        + SERVICE
-        + many(
-            n,
-            lambda it: istio(
-                "VirtualService", "vs", f"hosts: [h{it}.test]\ngateways: [default/gw]\nhttp: [{{{TO_APP}}}]", f"n{it}"
-            ),
-            "",
-        )
+        GATEWAY.replace("'*'", many(n, "h{}.test".format)) + SERVICE + in_namespaces(n)
     ),
     "ports of entries": lambda n: (
         GATEWAY

@@ -29,6 +29,7 @@ from twisted.internet.task import deferLater, react
 from tests.soak.gateway import Gateway
 from tests.soak.mesh import mesh
 from tests.soak.peers import Answered, SoakEndpoint, State, User
+from tests.soak.program import ending
 
 ENDPOINTS, USERS = 6, 40
 TRIES = 3
@@ -130,12 +131,7 @@ def report(answers: list[Answered], logged: dict[str, Any], gateway: Gateway) ->
 
 def main(reactor: Any, seconds: str = "60", seed: str = "1") -> Deferred[None]:
     """Soak, and end with the exit status."""
-
-    def ended(status: int) -> None:
-        if status:
-            raise SystemExit(status)
-
-    return Deferred.fromCoroutine(soak(reactor, float(seconds), int(seed))).addCallback(ended)
+    return ending(soak(reactor, float(seconds), int(seed)))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from twisted.internet.task import deferLater, react
 from tests.soak.gateway import Gateway
 from tests.soak.mesh import mesh
 from tests.soak.peers import Answered, Serving, User
+from tests.soak.program import ending
 
 ENDPOINTS, USERS = 1000, 20
 STRATEGIES = {"ringHash": "ringHash: {}", "maglev": "maglev: {tableSize: 65537}"}
@@ -133,12 +134,7 @@ def _follows(answer: Answered, changes: list[float]) -> bool:
 
 def main(reactor: Any, seconds: str = "60", strategy: str = "ringHash") -> Deferred[None]:
     """Measure, and end with the exit status."""
-
-    def ended(status: int) -> None:
-        if status:
-            raise SystemExit(status)
-
-    return Deferred.fromCoroutine(flap(reactor, float(seconds), strategy)).addCallback(ended)
+    return ending(flap(reactor, float(seconds), strategy))
 
 
 if __name__ == "__main__":
