@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from random import Random
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from meshproxy.availability import AvailableBuilder, Health
-from meshproxy.interfaces import ILoadBalancer, ILoadBalancerBuilder, IWarmsUp
-from meshproxy.model import Cluster, Endpoint
-from meshproxy.policies import Localities, OutlierDetection, Warmup
+from meshproxy.model import Endpoint
+from meshproxy.policies import Localities
 from meshproxy.priority import Loads
 from meshproxy.strategies.least_request import LeastRequestBuilder
 from meshproxy.strategies.ring_hash import RingHashBuilder
-from meshproxy.strategies.round_robin import RoundRobinBuilder
-from meshproxy.upstream.building import Builds
 from meshproxy.upstream.describing import EndpointStatus, look
 from meshproxy.upstream.ejections import Ejection
 from meshproxy.upstream.health import TABLE_SECONDS
 from meshproxy.upstream.hosts import Upstreams
 from meshproxy.upstream.outliers import Reason
-
-NAME = "outbound|80||app.test"
-AT_ONCE = OutlierDetection(consecutive_5xx=1, interval=1, base_ejection_time=10, max_ejection_percent=100)
-ROTATION = RoundRobinBuilder(lambda bits: 0)
-
-
-def endpoints(count: int, first: int = 1) -> tuple[Endpoint, ...]:
-    return tuple(Endpoint("10.0.0.1", port) for port in range(first, first + count))
-
-
-class HealthCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.upstreams = Upstreams(self.clock, lambda pool: None)
-        self.threads: list[tuple[Deferred[Any], Callable[[], Any]]] = []
-
-    def serve(
-        self,
-        members: tuple[Endpoint, ...],
-        builder: ILoadBalancerBuilder = ROTATION,
-        outliers: OutlierDetection | None = AT_ONCE,
-        **more: Any,
-    ) -> None:
-        cluster = Cluster(NAME, members, builder, builder.build(members), outliers=outliers, **more)
-        self.upstreams.update({NAME: cluster})
-
-    @property
-    def state(self) -> Any:
-        return self.upstreams.clusters[NAME]
-
-    def answer(self, status: int, *ports: int) -> None:
-        """Endpoints answer, as far as anybody listens."""
-        for host in self.state.hosts.values():
-            if host.port in ports and host.monitor is not None:
-                host.monitor.responded(status)
-
-    def turn(self) -> None:
-        """One turn of the reactor."""
-        self.clock.advance(0)
-
-    def picked(self, count: int = 60) -> set[int | None]:
-        """The ports of what is picked now."""
-        found = [self.state.balancer.pick(Random(number).getrandbits(64), 0) for number in range(count)]
-        return {endpoint and endpoint.port for endpoint in found}
-
-    def in_threads(self) -> None:
-        """From now on, threads end when ``finish`` says so."""
-
-        def run(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-            done: Deferred[Any] = Deferred()
-            self.threads.append((done, lambda: function(*args)))
-            return done
-
-        self.upstreams.builds = Builds(run)
-
-    def finish(self) -> None:
-        """The oldest thread ends."""
-        done, call = self.threads.pop(0)
-        done.callback(call())
+from tests.upstream.served import AT_ONCE, NAME, ROTATION, HealthCase, endpoints
 
 
 class EjectionTests(HealthCase):
@@ -375,87 +308,6 @@ class TableTests(HealthCase):
         self.upstreams.update({})
         self.finish()
         self.assertIs(state.balancer, state.cluster.balancer)
-
-
-@implementer(ILoadBalancerBuilder, IWarmsUp)
-class Failing:
-    """A strategy whose endpoints cannot warm up while it is ``broken``."""
-
-    broken = False
-
-    def build(self, members: Sequence[Endpoint]) -> ILoadBalancer:
-        return ROTATION.build(members)
-
-    def warming(self, warmup: Warmup, age: Callable[[Endpoint], float]) -> ILoadBalancerBuilder:
-        if self.broken:
-            raise RuntimeError("nobody warms up here")
-        return self
-
-
-class WarmupTests(HealthCase):
-    def picks(self, count: int) -> dict[int, int]:
-        found = [self.state.balancer.pick(0, 0).port for _ in range(count)]
-        return {port: found.count(port) for port in sorted(set(found))}
-
-    def test_together(self) -> None:
-        """Endpoints that are all new have equal shares."""
-        self.serve(endpoints(2), outliers=None, warmup=Warmup(10))
-        self.assertEqual(self.picks(100), {1: 50, 2: 50})
-
-    def test_newcomer(self) -> None:
-        """One that comes later begins with the least percentage, and has its whole share at the end."""
-        self.serve(endpoints(2), outliers=None, warmup=Warmup(10))
-        self.clock.advance(60)
-        self.serve(endpoints(3), outliers=None, warmup=Warmup(10))
-        for seconds, share in ((0, 0.1), (5, 0.5), (5, 1.0)):
-            self.clock.advance(seconds)
-            self.picks(50)  # deadlines that were set before are used up
-            self.assertApproximates(self.picks(2100)[3] / 2100, share / (2 + share), 0.01)
-
-    def test_aggression(self) -> None:
-        """Aggression gives more in the beginning."""
-        self.serve(endpoints(1), outliers=None, warmup=Warmup(10, 2.0))
-        self.clock.advance(60)
-        self.serve(endpoints(2), outliers=None, warmup=Warmup(10, 2.0))
-        self.clock.advance(2.5)
-        self.picks(50)
-        self.assertApproximates(self.picks(1500)[2] / 1500, 0.5 / 1.5, 0.01)
-
-    def test_after_an_ejection(self) -> None:
-        """An endpoint that returns from an ejection is not new; a ring knows nothing of warming up."""
-        self.serve(endpoints(2), warmup=Warmup(5))
-        self.clock.advance(30)
-        self.answer(500, 1)
-        self.turn()
-        self.assertEqual(self.picks(10), {2: 10})
-        self.clock.pump([1] * 10)
-        self.turn()
-        self.assertEqual(self.picks(100), {1: 50, 2: 50})
-
-    def test_failure(self) -> None:
-        """A strategy that fails to warm up keeps the balancer that serves, and is asked again at the next change."""
-        failing = Failing()
-        self.serve(endpoints(2), failing, warmup=Warmup(5))
-        failing.broken = True
-        self.answer(500, 1)
-        self.turn()
-        self.assertEqual(self.picked(), {1, 2})
-        failing.broken = False
-        self.clock.pump([1] * 10)
-        self.answer(500, 2)
-        self.turn()
-        self.assertEqual(self.picked(), {1})
-        self.assertTrue(self.flushLoggedErrors(RuntimeError))
-
-    def test_by_load(self) -> None:
-        """The factor goes with the load where requests in flight count."""
-        builder = LeastRequestBuilder(lambda bits: 0)
-        self.serve(endpoints(1), builder, None, warmup=Warmup(10))
-        self.clock.advance(60)
-        self.serve(endpoints(2), builder, None, warmup=Warmup(10))
-        pick = self.state.pick_with_load
-        found = [pick(0, 0, lambda endpoint: 1 if endpoint.port == 1 else 0).port for _ in range(600)]
-        self.assertApproximates(found.count(2) / 600, 0.1 / 0.6, 0.01)
 
 
 class RetirementTests(HealthCase):
