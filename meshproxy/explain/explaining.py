@@ -149,9 +149,10 @@ def _acted(gateway: Gateway, request: AskedRequest, route: Route, explanation: E
 
 def _own_answer(plan: Plan, request: AskedRequest) -> Answer:
     assert plan.answer is not None
+    request.details = b"direct_response"
     fields, body = route_answer(plan, request)
     reason = "the route redirects" if isinstance(plan.answer, Redirect) else "the route answers directly"
-    return Answer(plan.answer.status, "direct_response", "", texts(fields), text(body), reason)
+    return Answer(plan.answer.status, text(request.details), "", texts(fields), text(body), reason)
 
 
 def _cors(plan: Plan, request: AskedRequest) -> tuple[str, Answer | None]:

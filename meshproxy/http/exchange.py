@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from meshproxy.http.downstream import Downstream
     from meshproxy.http.filters import Cors
 
+_FROM_ENDPOINT = b"via_upstream"
+
 _monotonic = time.monotonic
 
 
@@ -98,6 +100,7 @@ class Exchange(ForwardedRequest):
             status = filters.abort_status(fault)
             if status is not None:
                 self.gateway.counters.faults_aborted_total += 1
+                self._edits = plan.edits if plan.answer is not None else self._drawn().edits
                 self.reply(status, filters.ABORTED, b"FI", b"fault_filter_abort")
                 return
         if plan.answer is not None:
@@ -122,13 +125,15 @@ class Exchange(ForwardedRequest):
     def _answer(self) -> None:
         """Answer as the route says, with a redirect or directly."""
         assert self.plan.answer is not None
+        self.details = b"direct_response"
         fields, body = route_answer(self.plan, self)
-        self.reply(self.plan.answer.status, body, b"", b"direct_response", fields)
+        self.reply(self.plan.answer.status, body, b"", self.details, fields)
 
     # The response
 
     def edit_response(self, fields: list[Field]) -> list[Field]:
         """The fields of the endpoint's response as the client gets them; date and server are not among them."""
+        self.details = _FROM_ENDPOINT
         if self._edits is not None:
             fields = self._edits.response(fields, self)
         fields = self._with_cors([*fields, *[(b"set-cookie", cookie) for cookie in self.cookies]])
@@ -150,18 +155,30 @@ class Exchange(ForwardedRequest):
     # Ends
 
     def reply(
-        self, status: int, body: bytes, flags: bytes, details: bytes, fields: Sequence[Field] | None = None
+        self,
+        status: int,
+        body: bytes,
+        flags: bytes,
+        details: bytes,
+        fields: Sequence[Field] | None = None,
+        more: Sequence[Field] = (),
     ) -> None:
-        """Answer without an endpoint. ``fields`` are all header fields but for date and server."""
-        self.status, self.details = status, details
+        """Answer without an endpoint.
+
+        ``fields`` are all header fields but for date and server. Where they are not given, the route's operations
+        apply, to which the status is not known yet; ``more`` are fields that come after them.
+        """
+        self.details = details
         self._flag(flags)
+        if fields is None:
+            edited = [] if self._edits is None else self._edits.response([], self)
+            fields = self._with_cors([*more, *content_fields(status, body, edited)])
+        self.status = status
         self.response_begun = True
         if not self.request_complete:
             self.keep_alive = False
         gateway = self.gateway
         gateway.counters.local_replies_total += 1
-        if fields is None:
-            fields = self._with_cors(content_fields(status, body))
         self.response_fields = fields
         if self.method == b"HEAD" or status in WITHOUT_BODY:
             body = b""
@@ -175,7 +192,7 @@ class Exchange(ForwardedRequest):
     def completed(self) -> None:
         """The endpoint's response has been written whole."""
         self.upstream = None
-        self.details = b"via_upstream"
+        self.details = _FROM_ENDPOINT
         if not self.request_complete:
             self.keep_alive = False
         self._account()
@@ -258,7 +275,7 @@ class Exchange(ForwardedRequest):
             counters.responses_2xx += 1
         elif status >= 500:
             counters.responses_5xx += 1
-            if self.details == b"via_upstream":
+            if self.details == _FROM_ENDPOINT:
                 self.host.errors += 1
         elif status >= 400:
             counters.responses_4xx += 1

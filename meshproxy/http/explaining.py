@@ -14,7 +14,6 @@ from meshproxy.errors import Location
 from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.http.exchange import Exchange
 from meshproxy.http.headeroperations import Field
-from meshproxy.http.localreply import content_fields
 from meshproxy.routes import Forward
 
 _ASKING = b"x-meshproxy-explain"
@@ -43,14 +42,23 @@ class ExplainedExchange(Exchange):
         return fields
 
     def reply(
-        self, status: int, body: bytes, flags: bytes, details: bytes, fields: Sequence[Field] | None = None
+        self,
+        status: int,
+        body: bytes,
+        flags: bytes,
+        details: bytes,
+        fields: Sequence[Field] | None = None,
+        more: Sequence[Field] = (),
     ) -> None:
         """Answer without an endpoint, and tell why."""
         if self._is_asked:
-            own = self._with_cors(content_fields(status, body)) if fields is None else fields
             why = b"%b (%b)" % (details, flags) if flags else details
-            fields = [*own, (b"x-meshproxy-details", why), *self._told()]
-        super().reply(status, body, flags, details, fields)
+            told = [(b"x-meshproxy-details", why), *self._told()]
+            if fields is None:
+                more = [*more, *told]
+            else:
+                fields = [*fields, *told]
+        super().reply(status, body, flags, details, fields, more)
 
     def _told(self) -> Iterator[Field]:
         plan = getattr(self, "plan", None)

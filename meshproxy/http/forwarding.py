@@ -21,7 +21,6 @@ from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.http import filters, mirroring
 from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import Field, HeaderChanges
-from meshproxy.http.localreply import content_fields
 from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause
 from meshproxy.http.sessions import SessionRequest, destination_of_session
 from meshproxy.model import Cluster
@@ -60,7 +59,13 @@ class ForwardedRequest(SessionRequest):
     # What the client gets
 
     def reply(
-        self, status: int, body: bytes, flags: bytes, details: bytes, fields: Sequence[Field] | None = None
+        self,
+        status: int,
+        body: bytes,
+        flags: bytes,
+        details: bytes,
+        fields: Sequence[Field] | None = None,
+        more: Sequence[Field] = (),
     ) -> None:
         """Answer without an endpoint."""
         raise NotImplementedError
@@ -82,25 +87,28 @@ class ForwardedRequest(SessionRequest):
     def _forward(self) -> None:
         """Choose a destination and begin."""
         plan = self.plan
-        choice = plan.only
-        if choice is None:
-            destination = None
-            if plan.sticky is not None or plan.persistent:
-                try:
-                    destination, self.cookies = destination_of_session(plan, self.gateway.upstreams.clusters, self)
-                except Exception:  # noqa: BLE001 - a strategy that fails costs its request and nothing else
-                    self.gateway.strategy_failed(plan.destinations[0].cluster)
-                    self.reply(500, b"", b"", b"strategy_error")
-                    return
-            if destination is None:
-                destination = selection.choose_destination(plan.destinations, self.gateway.getrandbits(64))
-            choice = plan.choices[destination]
-        self._forward_to(choice)
+        destination = None
+        if plan.sticky is not None or plan.persistent:
+            try:
+                destination, self.cookies = destination_of_session(plan, self.gateway.upstreams.clusters, self)
+            except Exception:  # noqa: BLE001 - a strategy that fails costs its request and nothing else
+                self.gateway.strategy_failed(plan.destinations[0].cluster)
+                self.reply(500, b"", b"", b"strategy_error")
+                return
+        self._forward_to(self._drawn() if destination is None else plan.choices[destination])
+
+    def _drawn(self) -> Choice:
+        """A destination by the weights."""
+        plan = self.plan
+        if plan.only is not None:
+            return plan.only
+        return plan.choices[selection.choose_destination(plan.destinations, self.gateway.getrandbits(64))]
 
     def _forward_to(self, choice: Choice) -> None:
         """Begin with a destination."""
         state = self.gateway.upstreams.clusters.get(choice.cluster)
         if state is None:
+            self._edits = choice.edits
             self.reply(503, b"", b"NC", b"cluster_not_found")
             return
         self.upstream_cluster = state.log_name
@@ -315,7 +323,7 @@ class ForwardedRequest(SessionRequest):
         retried = b"retried and the latest " if self.attempt else b""
         details = b"upstream_reset_before_response_started{%b}" % cause.replace(b" ", b"_")
         body = b"%b%breset reason: %b" % (_RESET, retried, cause)
-        self.reply(status, body, flag, details, [*more, *content_fields(status, body)] if more else None)
+        self.reply(status, body, flag, details, more=more)
 
     def _stop(self) -> None:
         """Nobody waits for an endpoint any more."""

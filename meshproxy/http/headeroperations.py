@@ -33,6 +33,7 @@ _JOINED_IN_RESPONSES = frozenset(
         b"content-encoding",
         b"content-type",
         b"etag",
+        b"location",
         b"vary",
         b"via",
     }

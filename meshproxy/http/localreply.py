@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from meshproxy.http.headeroperations import Field
 from meshproxy.http.statuses import connection_line, in_http10, status_line
@@ -10,13 +10,19 @@ from meshproxy.http.statuses import connection_line, in_http10, status_line
 WITHOUT_BODY = (204, 304)
 """Statuses of answers that have no body, nor a length of one."""
 
+_TYPE = b"content-type"
 
-def content_fields(status: int, body: bytes) -> list[Field]:
-    """What says what the body is."""
+
+def content_fields(status: int, body: bytes, fields: Sequence[Field] = ()) -> list[Field]:
+    """``fields`` with what says what the body is: a body is text unless they have another type for it."""
+    others = [field for field in fields if field[0] != _TYPE]
     if status in WITHOUT_BODY:
-        return []
+        return others
     length = (b"content-length", b"%d" % len(body))
-    return [length, (b"content-type", b"text/plain")] if body else [length]
+    if not body:
+        return [length, *others]
+    types = [field for field in fields if field[0] == _TYPE] or [(_TYPE, b"text/plain")]
+    return [length, *types, *others]
 
 
 def local_reply(status: int, fields: Iterable[Field], body: bytes, date: bytes, close: bool, http10: bool) -> bytes:

@@ -1,4 +1,9 @@
-"""What the gateway answers by itself because a route says so: the data path sends it, an explanation shows it."""
+"""What the gateway answers by itself because a route says so: the data path sends it, an explanation shows it.
+
+Rules (observed on Envoy 1.40): a direct response whose status wants a place has the request's own, unless an operation
+sets another one. Operations on headers come before what says what the body is: they may set its type, and one without a
+body has none.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +19,26 @@ if TYPE_CHECKING:
     from meshproxy.http.plans import Plan
     from meshproxy.http.request import Request
 
+_CREATED = 201
+
 
 def route_answer(plan: Plan, request: Request) -> tuple[list[Field], bytes]:
     """Fields and body of the redirect or direct response of a route that has one."""
     answer = plan.answer
     assert answer is not None
+    body = b""
+    fields: list[Field] = []
     if isinstance(answer, Redirect):
-        body = b""
         query = request.path[len(request.route_path) :]
         target = rewriting.location(answer, request.scheme, request.authority, request.route_path, query)
-        fields = [(b"location", target), *content_fields(answer.status, body)]
+        fields.append((b"location", target))
     else:
         body = answer.body or b""
-        fields = content_fields(answer.status, body)
-    return (fields if plan.edits is None else plan.edits.response(fields, request)), body
+        if answer.status == _CREATED or 300 <= answer.status < 400:
+            fields.append((b"location", b"%b://%b%b" % (request.scheme, request.authority, request.path)))
+    if plan.edits is not None:
+        fields = plan.edits.response(fields, request)
+    return content_fields(answer.status, body, fields), body
 
 
 def preflight_answer(cors: Cors, origin: bytes, request: Request) -> list[Field] | None:
@@ -36,4 +47,4 @@ def preflight_answer(cors: Cors, origin: bytes, request: Request) -> list[Field]
     forwarded = cors.forward_unmatched and not admitted
     if forwarded or not filters.is_preflight(request.method, request.header_values):
         return None
-    return [*content_fields(200, b""), *(cors.preflight(origin, request.header_values) if admitted else ())]
+    return content_fields(200, b"", cors.preflight(origin, request.header_values))

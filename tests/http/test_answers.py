@@ -53,6 +53,28 @@ class AnswerTests(SynchronousTestCase):
             response = self.asked(answer(action))
             self.assertEqual((response.values(b"content-length"), response.values(b"content-type")), ([], []))
 
+    def test_place(self) -> None:
+        """A direct response that creates or redirects has the place of the request, unless an operation sets one."""
+        for status in (201, 302, 304):
+            response = self.asked(answer(DirectResponse(status)))
+            self.assertEqual(response.values(b"location"), [b"http://h:80/foo/bar?z=1"])
+        self.assertEqual(self.asked(answer(DirectResponse(200))).values(b"location"), [])
+        elsewhere = HeaderOperations(set=((b"location", "/else"),))
+        response = self.asked(answer(DirectResponse(302), response_headers=(elsewhere,)))
+        self.assertEqual(response.values(b"location"), [b"/else"])
+
+    def test_type(self) -> None:
+        """The type of a body is text where operations leave it without one; without a body there is none."""
+        removing = HeaderOperations(remove=(b"content-type",))
+        adding = HeaderOperations(add=((b"content-type", "text/x"), (b"x-d", "%RESPONSE_CODE_DETAILS%")))
+        response = self.asked(answer(DirectResponse(200, b"hi"), response_headers=(removing,)))
+        self.assertEqual(response.values(b"content-type"), [b"text/plain"])
+        response = self.asked(answer(DirectResponse(200, b"hi"), response_headers=(adding,)))
+        self.assertEqual((response.values(b"content-type"), response[b"x-d"]), ([b"text/x"], b"direct_response"))
+        for action in (DirectResponse(200), DirectResponse(204), Redirect(path="/")):
+            response = self.asked(answer(action, response_headers=(adding,)))
+            self.assertEqual(response.values(b"content-type"), [])
+
     def test_head(self) -> None:
         """An answer to HEAD has the length of the body that it leaves out."""
         response = self.asked(answer(DirectResponse(200, b"hello")), GET.replace(b"GET", b"HEAD"))

@@ -6,7 +6,18 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.routes import HeaderOperations, Rewrite
+from meshproxy.routes import (
+    ALWAYS,
+    CorsPolicy,
+    Fault,
+    Forward,
+    HeaderOperations,
+    Rewrite,
+    Route,
+    RouteMatch,
+    TextMatch,
+    WeightedDestination,
+)
 from tests.fakes import CountedCookie, FixedBalancer, Response, Wire, cluster, endpoints, route, snapshot
 
 HEAD = b"GET /x/y?q=1 HTTP/1.1\r\nHost: h.test:80\r\n"
@@ -225,11 +236,74 @@ class ResponseHeaders(SynchronousTestCase):
         (response,) = client.responses()
         self.assertEqual((response.status, response.values(b"content-length")), (204, []))
 
-    def test_not_on_own_answers(self) -> None:
-        """The gateway's own answers to a forwarded request are not changed."""
-        destination = {"response_headers": levels({"set": {b"x-s": "1"}})}
-        wire = Wire(snapshot(routes=[route(destination=destination, retries=None)]))
-        client, endpoint = wire.pair(HEAD + b"\r\n")
-        endpoint.close()
+    def test_details(self) -> None:
+        """An endpoint's response says that it is one."""
+        self.assertEqual(self.got({"set": {b"x-s": "%RESPONSE_CODE_DETAILS%"}})[b"x-s"], b"via_upstream")
+
+
+class OwnAnswers(SynchronousTestCase):
+    """``headers.response`` where the gateway answers, because it cannot forward or must not."""
+
+    SHOWN = "%RESPONSE_CODE%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%|%PROTOCOL%"
+
+    def asked(self, *operations: dict[str, Any], method: bytes = b"GET", fail: bool = True, **fields: Any) -> Response:
+        destination = {"response_headers": levels(*operations or ({"set": {b"x-s": self.SHOWN}},))}
+        wire = Wire(snapshot(routes=[route(destination=destination, **{"retries": None, **fields})]))
+        client = wire.client()
+        client.send(HEAD.replace(b"GET", method) + b"\r\n")
+        if fail:
+            wire.refuse()
         (response,) = client.responses()
-        self.assertEqual((response.status, response.values(b"x-s")), (503, []))
+        return response
+
+    def test_failure(self) -> None:
+        """Operations apply before the status is known; the body's type is text unless they set another one."""
+        response = self.asked()
+        details = b"upstream_reset_before_response_started{remote_connection_failure}"
+        self.assertEqual((response.status, response[b"x-s"]), (503, b"0|UF|" + details + b"|HTTP/1.1"))
+        self.assertEqual(response.values(b"content-type"), [b"text/plain"])
+        response = self.asked({"add": {b"content-type": "text/html"}}, {"remove": (b"content-length",)})
+        self.assertEqual(response.values(b"content-type"), [b"text/html"])
+        self.assertEqual(response[b"content-length"], b"%d" % len(response.body))
+
+    def test_no_cluster(self) -> None:
+        """An answer without a body has no type."""
+        response = self.asked({"set": {b"x-s": self.SHOWN, b"content-type": "text/x"}}, fail=False, to="unknown")
+        self.assertEqual((response.status, response[b"x-s"]), (503, b"0|NC|cluster_not_found|HTTP/1.1"))
+        self.assertEqual((response.values(b"content-type"), response[b"content-length"]), ([], b"0"))
+
+    def test_abort(self) -> None:
+        """A fault that aborts answers as the destination would have."""
+        response = self.asked(fail=False, fault=Fault(abort_status=418, abort_share=ALWAYS))
+        self.assertEqual((response.status, response[b"x-s"]), (418, b"0|FI|fault_filter_abort|HTTP/1.1"))
+
+    def test_abort_of_several(self) -> None:
+        """Among several destinations it is one that gets requests."""
+        shown = {"response_headers": levels({"set": {b"x-s": "1"}})}
+        several = Forward((WeightedDestination("other", 0), WeightedDestination("cluster", 1, **shown)))
+        aborted = Route(RouteMatch(), several, fault=Fault(abort_status=418, abort_share=ALWAYS))
+        wire = Wire(snapshot(routes=[aborted]))
+        client = wire.client()
+        client.send(HEAD + b"\r\n")
+        self.assertEqual(client.responses()[0][b"x-s"], b"1")
+
+    def test_overload(self) -> None:
+        """What tells of an overload is no field of the route: it cannot be removed."""
+        full = cluster(max_pending=0)
+        destination = {"response_headers": levels({"remove": (b"x-envoy-overloaded",), "set": {b"x-s": "1"}})}
+        wire = Wire(snapshot(full, routes=[route(destination=destination)]))
+        client = wire.client()
+        client.send(HEAD + b"\r\n")
+        (response,) = client.responses()
+        self.assertEqual((response.status, response[b"x-s"], response[b"x-envoy-overloaded"]), (503, b"1", b"true"))
+
+    def test_preflight(self) -> None:
+        """The answer to a preflight is that of CORS alone."""
+        everyone = CorsPolicy((TextMatch(),))
+        destination = {"response_headers": levels({"set": {b"x-s": "1"}})}
+        wire = Wire(snapshot(routes=[route(destination=destination, cors=everyone)]))
+        client = wire.client()
+        head = HEAD.replace(b"GET", b"OPTIONS")
+        client.send(head + b"Origin: o\r\nAccess-Control-Request-Method: GET\r\n\r\n")
+        (response,) = client.responses()
+        self.assertEqual((response[b"access-control-allow-origin"], response.values(b"x-s")), (b"o", []))
