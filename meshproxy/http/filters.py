@@ -2,7 +2,8 @@
 
 Rules (Istio's gateway; observed on Envoy 1.40): faults come first, so an abort hits preflights too and has no CORS
 headers. A preflight is an OPTIONS request with an ``Origin`` and an ``access-control-request-method``; it is answered
-here if the origin may read answers, whatever it asks for. Everything here is pure; random bits are an argument.
+here if the origin may read answers, whatever it asks for. A condition that the origin ``*`` would meet admits every
+origin, be it a regular expression such as ``.?``. Everything here is pure; random bits are an argument.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Cors:
 
     def __init__(self, policy: CorsPolicy) -> None:
         self._admits = [_origin_test(origin) for origin in policy.origins]
+        if any(admits(_ANYTHING) for admits in self._admits):
+            self._admits = [lambda origin: True]
         self._methods = _joined(policy.methods)
         self._headers = _joined(policy.headers)
         self._expose = _joined(policy.expose)
@@ -62,10 +65,12 @@ class Cors:
         return any(admits(origin) for admits in self._admits)
 
     def preflight(self, origin: bytes, header_values: HeaderValues) -> list[Field]:
-        """The fields of the answer to a preflight of an origin that is admitted."""
-        fields = [(_ALLOW_ORIGIN, origin)]
-        if self._credentials:
-            fields.append((_ALLOW_CREDENTIALS, b"true"))
+        """The fields of the answer to a preflight; what names the origin only where that is admitted."""
+        fields: list[Field] = []
+        if self.admits(origin):
+            fields.append((_ALLOW_ORIGIN, origin))
+            if self._credentials:
+                fields.append((_ALLOW_CREDENTIALS, b"true"))
         for name, configured, asked in (
             (_ALLOW_METHODS, self._methods, _ASKED_METHOD),
             (_ALLOW_HEADERS, self._headers, _ASKED_HEADERS),
@@ -115,6 +120,6 @@ def _origin_test(origin: TextMatch) -> Callable[[bytes], object]:
         return full_match(origin.value)
     if origin.comparison is Comparison.PREFIX:
         return lambda text: text.startswith(value)
-    if origin.comparison is Comparison.PRESENT or value == _ANYTHING:
+    if origin.comparison is Comparison.PRESENT:
         return lambda text: True
     return value.__eq__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.http.filters import Cors, drawn
@@ -171,11 +172,16 @@ class CorsTests(SynchronousTestCase):
         self.assertEqual(response[b"access-control-allow-headers"], b"x-1, x-2")
 
     def test_unmatched_preflight(self) -> None:
-        """A preflight of another origin is forwarded, or answered without a word on CORS."""
+        """A preflight of another origin is forwarded, or answered without a word on that origin."""
         self.assertEqual(self.preflight(b"bad.com").body, b"ok")
         response = self.preflight(b"bad.com", policy=CorsPolicy(forward_unmatched=False))
         self.assertEqual((self.forwarded, response.status), (False, 200))
         self.assertEqual(response.values(b"access-control-allow-origin"), [])
+        policy = evolve(POLICY, forward_unmatched=False)
+        response = self.preflight(b"bad.com", policy=policy)
+        self.assertEqual(response.values(b"access-control-allow-origin"), [])
+        self.assertEqual(response.values(b"access-control-allow-credentials"), [])
+        self.assertEqual(response[b"access-control-allow-methods"], b"POST,GET")
 
     def test_no_preflight(self) -> None:
         """Without an origin, or a method that is asked for, OPTIONS is a request as any other."""
@@ -215,6 +221,12 @@ class CorsTests(SynchronousTestCase):
         lines = (b"Origin: cors.com", b"Access-Control-Request-Method: GET")
         response = self.asked(b"OPTIONS", *lines, fault=aborting(abort_status=503))
         self.assertEqual((response.status, response.values(b"access-control-allow-origin")), (503, []))
+
+    def test_everyone(self) -> None:
+        """A condition that a star would meet admits every origin."""
+        for text in (TextMatch(), TextMatch(Comparison.PREFIX, "*"), TextMatch(Comparison.REGEX, ".?|x")):
+            self.assertTrue(Cors(CorsPolicy((TextMatch(Comparison.EXACT, "no"), text))).admits(b"cors.com"))
+        self.assertFalse(Cors(CorsPolicy((TextMatch(Comparison.REGEX, "..+x"),))).admits(b"cors.com"))
 
     def test_no_origins(self) -> None:
         """A policy without origins admits none."""
