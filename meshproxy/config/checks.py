@@ -76,7 +76,7 @@ def one_of(node: Node, names: Collection[str]) -> str:
     """One of some names, case and all."""
     text = node.string()
     if text not in names:
-        hint = suggest(text, names) or f"one of {', '.join(names)}"
+        hint = suggest(text, names) or f"one of {', '.join(filter(None, names))}"
         node.fail(f"{node.path} must not be {text!r}", hint)
     return text
 

@@ -159,7 +159,7 @@ def _port(fields: Fields, names: set[str]) -> tuple[int | None, str | None]:
     port = Fields(node, findings, ("number", "protocol", "name", "targetPort"))
     if port.integer("targetPort", 0, checks.LARGEST_PORT):
         findings.error(node.key_location("targetPort"), f"{port.path_of('targetPort')} has no effect on a gateway")
-    name = port.required("name") and port.read("name", checks.dns_label)
+    name = port.required("name") and port.read("name", _port_name)
     if name in names:
         findings.error(port.location_of("name"), f"{port.path_of('name')} {name!r} is there twice in this Gateway")
     elif name:
@@ -172,6 +172,14 @@ def _port(fields: Fields, names: set[str]) -> tuple[int | None, str | None]:
     if protocol is not None and protocol not in _SERVED_PROTOCOLS and protocol != UNOPENED:
         not_served(findings, port.location_of("protocol"), f"protocol {protocol} of a gateway's port")
     return number, protocol
+
+
+def _port_name(node: Node) -> str:
+    """Any text: unlike that of a service's port, this name means nothing to anybody."""
+    text = node.string()
+    if not text:
+        node.fail(f"{node.path} may not be empty")
+    return text
 
 
 def _tls(fields: Fields, protocol: str | None) -> bool:
@@ -200,11 +208,12 @@ def _host(node: Node, namespace: str) -> ServerHost:
     owner, slash, host = text.rpartition("/")
     if slash and not (owner in (".", EVERYWHERE) or is_dns_label(owner)):
         node.fail(f"{node.path} {text!r}: the part before '/' must be a namespace, '.' or '*'")
-    if host != "*" and canonical_ip(host) is None:
-        if not is_wildcard_domain(host):
+    if host != "*":
+        if canonical_ip(host) is None and not is_wildcard_domain(host):
             node.fail(f"{node.path} must be [NAMESPACE/]HOST, not {text!r}")
         if "." not in host:
-            node.fail(f"{node.path} {text!r} may not be a short name", "a Gateway's hosts need a dot, or be '*'")
+            what = "an IPv6 address" if ":" in host else "a short name"
+            node.fail(f"{node.path} {text!r} may not be {what}", "a Gateway's hosts need a dot, or be '*'")
         if is_partial_wildcard(host):
             node.fail(f"{node.path} {text!r}: '*' has to stand for whole labels", "write *.DOMAIN")
     return ServerHost({"": EVERYWHERE, ".": namespace}.get(owner, owner), host, node.location, text == "*/*")

@@ -17,6 +17,7 @@ from meshproxy.config.names import gateway_name
 from meshproxy.config.nodes import Node
 from meshproxy.config.syntax import is_token, regex_problem
 from meshproxy.errors import Location
+from meshproxy.regex import literal_starts
 from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, RouteMatch, TextMatch
 
 _COMPARISONS = {it.value: it for it in (Comparison.EXACT, Comparison.PREFIX, Comparison.REGEX)}
@@ -24,6 +25,7 @@ _PSEUDO_HEADERS = (":method", ":scheme", ":authority", ":path", ":status")
 _LONGEST_NAME = 1_000
 _CLAIM = "@request.auth.claims"
 _PRESENT = TextMatch()
+_EMPTY_PREFIX = TextMatch(Comparison.PREFIX, "")
 _FIELDS = (
     "name",
     "statPrefix",
@@ -114,13 +116,16 @@ def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Mat
         fields.string("statPrefix")  # names statistics only
     references = checks.gateway_references(fields, "gateways") if "gateways" in fields else ()
     ignore_case = fields.boolean("ignoreUriCase") or False
+    method = fields.read("method", text_match)
+    if method is not None:
+        _warn_of_method(method, fields)
     return Match(
         node.location,
         decode_name(fields),
         _path_match(fields, ignore_case),
         ignore_case,
         fields.read("scheme", text_match),
-        fields.read("method", text_match),
+        method,
         fields.read("authority", text_match),
         _header_matches(fields, "headers", in_mesh),
         _header_matches(fields, "withoutHeaders", in_mesh),
@@ -182,7 +187,39 @@ def _path_match(fields: Fields, ignore_case: bool) -> PathMatch | None:
         fields.findings.warning(place, "ignoreUriCase has no effect: it is for exact and prefix conditions of uri")
     if text is None:
         return None
+    if text.value[:1] != "/" or "?" in text.value or "#" in text.value:
+        _warn_of_no_path(text, fields)
     return PathMatch(text.comparison, text.value, ignore_case and compared)
+
+
+def _warn_of_no_path(text: TextMatch, fields: Fields) -> None:
+    """Report a condition that no path meets, as far as that is certain."""
+    if text.comparison is Comparison.PRESENT or text == _EMPTY_PREFIX:
+        return
+    if text.comparison is Comparison.REGEX:
+        starts = [literal.decode() for literal in literal_starts(text.value)[0]]
+    else:
+        starts = [text.value]
+    if all(start[:1] != "/" for start in starts) and (text.comparison is not Comparison.REGEX or all(starts)):
+        _warn_of_never(fields, "uri", text, "every path begins with '/'")
+    elif all("?" in start or "#" in start for start in starts):
+        hint = "queryParams has conditions on the query" if all("?" in start for start in starts) else ""
+        _warn_of_never(fields, "uri", text, "a path has neither query nor fragment", hint)
+
+
+def _warn_of_method(text: TextMatch, fields: Fields) -> None:
+    """Report a condition that no method meets: one in lower case, with which a request is refused."""
+    regex = text.comparison is Comparison.REGEX
+    starts = [literal.decode() for literal in literal_starts(text.value)[0]] if regex else [text.value]
+    if all(start != start.upper() for start in starts):
+        _warn_of_never(fields, "method", text, "methods are in upper case")
+
+
+def _warn_of_never(fields: Fields, name: str, text: TextMatch, reason: str, hint: str = "") -> None:
+    node = fields.get(name)
+    value = None if node is None else node.get(text.comparison.value)
+    if value is not None:
+        fields.findings.warning(value.location, f"no request meets {value.path} {text.value!r}: {reason}", hint)
 
 
 def _uri_match(node: Node) -> TextMatch:
@@ -200,8 +237,8 @@ def _header_matches(fields: Fields, name: str, in_mesh: bool) -> dict[str, TextM
         place = parent.key_location(header)
         if is_claim(header):
             _check_claim(header, place, inverted, in_mesh, fields.findings)
-        elif header.lower() in _PSEUDO_HEADERS:
-            if header.lower() == ":status":
+        elif header in _PSEUDO_HEADERS:
+            if header == ":status":
                 fields.findings.warning(place, "a request has no :status, so this condition says nothing about it")
         elif not is_token(header):
             fields.findings.error(place, f"{header!r} in {fields.path_of(name)} is no name of a header")

@@ -97,7 +97,8 @@ def decode(document: Document, findings: Findings) -> ServiceEntry:
     endpoints = _endpoints(fields, resolution, ports)
     selector = _selector(fields, resolution)
     _check_ports(fields, ports, resolution, metadata)
-    if resolution.by_name and not fields.items("endpoints") and selector is None:
+    if resolution.by_name and not fields.items("endpoints"):
+        # Istio wants this even where a selector says who is asked instead.
         for host, location in hosts:
             if not is_fqdn(host):
                 findings.error(location, f"{host!r} cannot be looked up", "name the addresses in spec.endpoints")
@@ -211,7 +212,7 @@ def _endpoints(fields: Fields, resolution: Resolution, ports: tuple[EntryPort, .
     single = len(fields.items("ports")) == 1
     found = []
     for node in nodes:
-        workload = read_workload(node, findings)
+        workload = read_workload(node, findings, may_be_remote=not resolution.by_name)
         if workload is not None:
             _check_endpoint(node, workload, resolution, names, single, findings)
             found.append(workload)

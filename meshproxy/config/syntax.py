@@ -42,8 +42,8 @@ def is_fqdn(text: str) -> bool:
 
 
 def is_wildcard_domain(text: str) -> bool:
-    """A host name whose first label may be ``*`` or begin with it."""
-    return len(text) <= _LONGEST_HOST and _is_domain(text, _WILDCARD_LABEL)
+    """A host name whose first label may be ``*`` or begin with it, and all digits where it is the only one."""
+    return len(text) <= _LONGEST_HOST and (_is_domain(text, _WILDCARD_LABEL) or is_dns_label(text))
 
 
 def is_partial_wildcard(text: str) -> bool:

@@ -97,8 +97,8 @@ def _hosts(fields: Fields, in_mesh: bool) -> list[tuple[str, Location]]:
     findings = fields.findings
     found: list[tuple[str, Node]] = []
     for text, node in checks.strings(fields, "hosts"):
-        # The name of a cluster is for traffic between clusters.
-        is_cluster = text.startswith("outbound_") and not in_mesh
+        # The name of a cluster is for traffic between clusters, which finds its way by SNI.
+        is_cluster = text.startswith("outbound_") and not in_mesh and not fields.is_empty("tls")
         if not is_cluster and findings.attempt(checks.host_or_ip, node) is None:
             continue
         if text == "*" and in_mesh:

@@ -72,8 +72,11 @@ def decode(document: Document, findings: Findings) -> WorkloadEntry | None:
     return WorkloadEntry(document.metadata, evolve(workload, labels=labels))
 
 
-def read_workload(node: Node, findings: Findings) -> Workload | None:
-    """A workload; None for one that is wrong or has no address, which is allowed in another network."""
+def read_workload(node: Node, findings: Findings, may_be_remote: bool = True) -> Workload | None:
+    """A workload; None for one that is wrong or has no address.
+
+    ``may_be_remote``: one in another network, which it names, need not have any.
+    """
     served = ("address", "ports", "labels", "weight", "locality", "network", "serviceAccount")
     fields = Fields(node, findings, served)
     for name, longest in (("network", 2048), ("serviceAccount", 253), ("locality", 2048)):
@@ -86,8 +89,9 @@ def read_workload(node: Node, findings: Findings) -> Workload | None:
         findings.error(fields.location_of("labels"), message)
     weight = fields.integer("weight", 0, _LARGEST_WEIGHT)
     given = fields.get("address")
-    if given is None or (given.is_empty_text and "network" in fields):
-        if "network" in fields:
+    remote = may_be_remote and "network" in fields
+    if given is None or (given.is_empty_text and remote):
+        if remote:
             message = f"{node.path} has no address: a gateway of another network cannot reach it"
             findings.warning(node.location, message, code="IST0133")
         else:

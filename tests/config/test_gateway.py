@@ -99,10 +99,20 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(len(found), 8, found)
 
     def test_names_of_ports(self) -> None:
-        """Names of ports are unique within a gateway."""
+        """Names of ports are unique within a gateway, and may be any text."""
         text = istio("Gateway", "gw", f"servers:\n- {{hosts: ['*'], {PORT}}}\n- {{hosts: ['*'], {PORT}}}\n")
         self.assertEqual(len(errors(text)), 1)
         self.assertIn("'http' is there twice", errors(text)[0])
+        for name, part in (("http_web/1", ""), ("", "port.name is required"), ("''", "port.name may not be empty")):
+            found = errors(server(f"hosts: ['*'], port: {{number: 80, name: {name}, protocol: HTTP}}"))
+            self.assertEqual(len(found), bool(part), found)
+            self.assertIn(part, "".join(found))
+
+    def test_addresses_as_hosts(self) -> None:
+        """An IPv4 address is a host; one of IPv6 has no dot, as Istio wants it, and would meet no request."""
+        self.assertEqual(errors(server(f"hosts: [10.0.0.1], {PORT}")), [])
+        (found,) = errors(server(f"hosts: ['2001:db8::1'], {PORT}"))
+        self.assertIn("spec.servers[0].hosts[0] '2001:db8::1' may not be an IPv6 address", found)
 
     def test_not_served_yet(self) -> None:
         """What is known and not implemented is an error of its own, never ignored."""

@@ -81,9 +81,28 @@ class ConditionTests(SynchronousTestCase):
             ("uri: {regex: /a}, ignoreUriCase: true", "ignoreUriCase has no effect"),
             ("ignoreUriCase: true", "ignoreUriCase has no effect"),
             ("headers: {':status': {}}", "a request has no :status"),
+            ("uri: {prefix: api}", "no request meets spec.http[0].match[0].uri.prefix 'api': every path begins with"),
+            ("uri: {exact: ''}", "uri.exact '': every path begins with '/'"),
+            ("uri: {exact: '/a?b=c'}", "uri.exact '/a?b=c': a path has neither query nor fragment (queryParams has"),
+            ("uri: {prefix: '/a#b'}", "uri.prefix '/a#b': a path has neither query nor fragment"),
+            ("uri: {regex: 'api/.*'}", "uri.regex 'api/.*': every path begins with '/'"),
+            ("uri: {regex: '(a|b)/.*'}", "every path begins with '/'"),
+            (r"uri: {regex: '/a\?b=.*'}", "a path has neither query nor fragment"),
+            ("method: {exact: get}", "match[0].method.exact 'get': methods are in upper case"),
+            ("method: {prefix: p}", "methods are in upper case"),
         ):
             self.assertIn(part, " ".join(said(f"match: [{{{fields}}}], {TO_APP}")))
         self.assertEqual(said(f"match: [{{uri: {{exact: /a}}, statPrefix: x}}], {TO_APP}"), [])
+
+    def test_met_by_some(self) -> None:
+        """Conditions that look as if nothing met them."""
+        for fields in (
+            *("uri: {}", "uri: {prefix: ''}", "uri: {prefix: /}", "uri: {regex: '.*api'}", "uri: {regex: '^/api'}"),
+            *("uri: {regex: '/?'}", "uri: {regex: 'a|/b'}", "uri: {regex: '(a|/b)'}", "uri: {regex: '(?i)/api'}"),
+            *("method: {exact: GET}", "method: {}", "method: {regex: 'GET|get'}"),
+            *("method: {regex: '(?i)get'}", "method: {exact: M-SEARCH}"),
+        ):
+            self.assertEqual(said(f"match: [{{{fields}}}], {TO_APP}"), [], fields)
 
 
 class RefusalTests(SynchronousTestCase):
@@ -99,6 +118,7 @@ class RefusalTests(SynchronousTestCase):
             ("headers: {a: {regex: '*'}}", "headers.a.regex is not a regular expression of RE2"),
             ("headers: {a: null}", "headers.a may not be null"),
             ("headers: {'a b': {}}", "'a b' in spec.http[0].match[0].headers is no name of a header"),
+            ("headers: {':Path': {}}", "':Path' in spec.http[0].match[0].headers is no name of a header"),
             ("withoutHeaders: {':foo': {}}", "':foo' in spec.http[0].match[0].withoutHeaders is no name"),
             ("headers: {'@request.auth.claimsx': {}}", "is no name of a header"),
             ("queryParams: {a: {prefix: ''}}", "queryParams.a.prefix may not be empty"),

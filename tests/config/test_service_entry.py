@@ -211,6 +211,16 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(len(found), 1, (spec, found))
             self.assertIn(part, found[0])
 
+    def test_names_to_look_up(self) -> None:
+        """With DNS a host is a name even where a selector says who is asked, and an endpoint has an address."""
+        dns = f"hosts: ['*.a.b']\nresolution: DNS\n{PORTS}\n"
+        (found,) = errors(GATEWAY, entry(dns + "workloadSelector: {labels: {a: b}}"))
+        self.assertIn("'*.a.b' cannot be looked up", found)
+        (found,) = errors(GATEWAY, entry(dns + "endpoints: [{network: n}]"))
+        self.assertIn("spec.endpoints[0].address is required", found)
+        (found,) = errors(GATEWAY, entry(dns + "endpoints: [{network: n, address: ''}]"))
+        self.assertIn("spec.endpoints[0].address must be", found)
+
     def test_dynamic(self) -> None:
         """Beside being not served yet, DYNAMIC_DNS needs wildcards and HTTP or TLS, and has no addresses."""
         text = entry(

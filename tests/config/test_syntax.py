@@ -26,9 +26,9 @@ class HostTests(SynchronousTestCase):
         self.assertEqual([text for text in bad if is_fqdn(text)], [])
 
     def test_wildcards(self) -> None:
-        """A star may be the first label or begin it, alone or with a dash."""
-        good = ["*", "*.a.b", "*a.b", "*-a.b", "a.b"]
-        bad = ["a.*", "a*.b", "**.b", "-a.b", "*-.b", "*_a.b"]
+        """A star may be the first label or begin it, alone or with a dash. A single label may be all digits."""
+        good = ["*", "*.a.b", "*a.b", "*-a.b", "a.b", "12"]
+        bad = ["a.*", "a*.b", "**.b", "-a.b", "*-.b", "*_a.b", "a.12", "1.2.3.4"]
         self.assertEqual([text for text in good if not is_wildcard_domain(text)], [])
         self.assertEqual([text for text in bad if is_wildcard_domain(text)], [])
         self.assertEqual([text for text in good if is_partial_wildcard(text)], ["*a.b", "*-a.b"])

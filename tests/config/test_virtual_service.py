@@ -118,6 +118,7 @@ class RefusalTests(SynchronousTestCase):
             ("hosts: [b.a.com, c.com, '*a.com']", "'*a.com' is a duplicate of 'b.a.com'"),
             ("hosts: ['*']\ngateways: [gw, mesh]", "not allowed where a VirtualService is for the mesh"),
             ("hosts: ['a.com:80']", "a host has no port"),
+            ("hosts: [outbound_.80_._.a.com]\ngateways: [gw]", "must be a host name or an IP address"),
             ("gateways: [gw]", "without hosts is a delegate, it has no gateways"),
             ("hosts: [a.com]\nexportTo: ['*', b]", "'*' in exportTo has to stand alone"),
             ("hosts: [a.com]\nexportTo: ['~']", "may not be '~'"),
