@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from meshproxy.config.effects.backend_policies import warn_of_backend_policies
 from meshproxy.config.effects.compiled import Compiled, Table
+from meshproxy.config.effects.conditions import warn_of_unmet_conditions
 from meshproxy.config.effects.destination_rules import warn_of_destination_rules
 from meshproxy.config.effects.destinations import warn_of_destinations
 from meshproxy.config.effects.gateways import warn_of_gateways
 from meshproxy.config.effects.mesh_settings import warn_of_mesh_settings
+from meshproxy.config.effects.redirecting import warn_of_redirected
 from meshproxy.config.effects.retries import warn_of_retries
 from meshproxy.config.effects.services import warn_of_services
 from meshproxy.config.effects.sessions import warn_of_lost_sessions
@@ -29,7 +31,9 @@ def warn_of_no_effect(compiled: Compiled, findings: Findings) -> None:
     for warn in (
         warn_of_gateways,
         warn_of_virtual_services,
+        warn_of_unmet_conditions,
         warn_of_unreachable,
+        warn_of_redirected,
         warn_of_destinations,
         warn_of_lost_sessions,
         warn_of_retries,

@@ -1,24 +1,24 @@
 """Routes that no request reaches, because earlier ones take all that they ask for.
 
-Twice: for each virtual service as it is written, with the codes of ``istioctl analyze``; and for each host of a table,
-where the routes of several virtual services are joined.
+Three times: for each virtual service as it is written, with the codes of ``istioctl analyze``; for each with the routes
+of its delegates; and for each host of a table, where the routes of several virtual services are joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.effects.covering import ANYWHERE, Budget, Coverage, Scope
+from meshproxy.config.effects.joined import Owners, owners_of_routes, warn_across
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_route import HttpRoute
 from meshproxy.config.virtual_service import VirtualService
-from meshproxy.errors import Location, Origin
-from meshproxy.routes import Route, RouteMatch, VirtualHost
+from meshproxy.errors import Location
+from meshproxy.routes import RouteMatch
 
 _WHOLE_ROUTE = "IST0130"
 _ONE_MATCH = "IST0131"
+_EVERYTHING = [(RouteMatch(), ANYWHERE)]
 
 
 def warn_of_unreachable(compiled: Compiled, findings: Findings) -> None:
@@ -31,11 +31,8 @@ def warn_of_unreachable(compiled: Compiled, findings: Findings) -> None:
             _warn_within(service, budget, said, findings)
             if len(said) == before and budget.left > 0:
                 compiled.memory.reachable.now[service] = left - budget.left
-    joined = _joined(compiled)
-    if joined:
-        owners = {place: service for service in compiled.objects.virtual_services for place in _places(service)}
-        for hosts in joined:
-            _warn_across(hosts, owners, budget, said, findings)
+    _warn_behind_delegates(compiled, budget, said, findings)
+    warn_across(compiled, budget, said, findings)
 
 
 def _is_known(service: VirtualService, compiled: Compiled, budget: Budget) -> bool:
@@ -47,25 +44,6 @@ def _is_known(service: VirtualService, compiled: Compiled, budget: Budget) -> bo
     budget.left -= spent
     kept.now[service] = spent
     return True
-
-
-def _joined(compiled: Compiled) -> list[list[VirtualHost]]:
-    """The virtual hosts, those with the same routes together, that may have routes of several virtual services."""
-    once: set[Origin] = set()
-    several: set[Origin] = set()
-    for service in compiled.objects.virtual_services:
-        origin = service.metadata.location.origin
-        (several if origin in once else once).add(origin)
-    found = []
-    for table in compiled.tables:
-        lists: dict[tuple[int, ...], list[VirtualHost]] = {}
-        for host in table.virtual_hosts:
-            lists.setdefault(tuple(map(id, host.routes)), []).append(host)
-        for hosts in lists.values():
-            origins = {route.location.origin for route in hosts[0].routes if route.location is not None}
-            if len(origins) > 1 or origins & several:
-                found.append(hosts)
-    return found
 
 
 def _warn_within(service: VirtualService, budget: Budget, said: set[Location], findings: Findings) -> None:
@@ -116,32 +94,53 @@ def _scope(match: Match, gateways: frozenset[str]) -> Scope:
     return Scope(match.port, asked, frozenset(match.source_labels.items()), match.source_namespace)
 
 
-def _places(service: VirtualService) -> list[Location]:
-    return [place for it in service.http for place in (it.location, *(match.location for match in it.matches))]
+def _warn_behind_delegates(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:
+    """Report what of virtual services with delegates is never reached, but for what is in ``said``.
 
-
-def _warn_across(
-    hosts: list[VirtualHost],
-    owners: Mapping[Location, VirtualService],
-    budget: Budget,
-    said: set[Location],
-    findings: Findings,
-) -> None:
-    """Look at the routes that ``hosts`` have in common."""
-    routes = [(route, owners.get(route.location)) for route in hosts[0].routes if route.location is not None]
-    if len({id(owner) for _, owner in routes}) < 2:
+    Routes of a delegate are reported where that is so for all virtual services that delegate to it.
+    """
+    roots = compiled.memory.delegating.now.values()
+    if not roots:
         return
-    coverage: Coverage[Route] = Coverage(budget)
-    for route, owner in routes:
-        earlier = coverage.add(route.match, route)
-        if earlier is None or earlier.location is None or route.location in said or owner is None:
-            continue
-        winner = owners.get(earlier.location)
-        if winner is not None and winner is not owner and route.location is not None:
-            said.add(route.location)
-            more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-            message = (
-                f"no request for host {hosts[0].host}{more} reaches this: {winner.metadata} is before it"
-                " and takes all that it matches"
-            )
-            findings.warning(route.location, message, f"see {earlier.location}")
+    owners = owners_of_routes(compiled)
+    covered: dict[Location, tuple[HttpRoute, Location]] = {}
+    reached: set[Location] = set()
+    for root in roots:
+        if root.metadata not in compiled.faulty:
+            for route, earlier in _routes_of(root, budget):
+                if earlier is None:
+                    reached.add(route.location)
+                else:
+                    covered.setdefault(route.location, (route, earlier))
+    for place, (route, earlier) in covered.items():
+        if place not in reached and place not in said and _is_of_another(place, earlier, owners, compiled):
+            said.add(place)
+            said.update(match.location for match in route.matches)
+            message = f"this route is never reached: {owners[earlier].metadata} is before it and takes all its requests"
+            findings.warning(place, message, f"see {earlier}", _WHOLE_ROUTE)
+
+
+def _is_of_another(place: Location, earlier: Location, owners: Owners, compiled: Compiled) -> bool:
+    owner, winner = owners.get(place), owners.get(earlier)
+    return (
+        owner is not None
+        and winner is not None
+        and owner is not winner
+        and not {owner.metadata, winner.metadata} & compiled.faulty
+    )
+
+
+def _routes_of(root: VirtualService, budget: Budget) -> list[tuple[HttpRoute, Location | None]]:
+    """The routes, each with the place of one that takes all requests of its last block; None if it is reached."""
+    coverage: Coverage[Location] = Coverage(budget)
+    gateways = frozenset(reference.name for reference in root.gateways)
+    found = []
+    for route in root.http:
+        blocks: list[tuple[RouteMatch, Scope]] = _EVERYTHING
+        if route.matches:
+            blocks = [(match.compiled(), _scope(match, gateways)) for match in route.matches]
+        earlier = [coverage.add(condition, route.location, scope) for condition, scope in blocks]
+        # A block that an earlier one of the same route covers says nothing about the route.
+        reached = any(place is None for place in earlier)
+        found.append((route, None if reached else earlier[-1]))
+    return found

@@ -29,15 +29,20 @@ def warn_of_virtual_services(compiled: Compiled, findings: Findings) -> None:
             findings.warning(place, message, "exportTo has to name the namespace of the gateway, or '*'")
         elif "Gateway" not in compiled.objects.broken:
             _warn_of_references(service, compiled, findings)
-            _warn_of_short_hosts(service, findings)
+            _warn_of_unusual_hosts(service, findings)
             _warn_of_matches(service, compiled, findings)
 
 
 def _warn_of_references(service: VirtualService, compiled: Compiled, findings: Findings) -> None:
     namespace = service.metadata.namespace
     met: set[str] = set()
+    seen: dict[str, Location] = {}
     fitting = known = 0
     for reference in service.gateways:
+        first = seen.setdefault(reference.name, reference.location)
+        if first is not reference.location:
+            findings.warning(reference.location, f"{reference.text} is there twice in spec.gateways", f"see {first}")
+            continue
         if reference.name == MESH:
             continue
         gateway = compiled.gateways.get(reference.name)
@@ -82,10 +87,13 @@ def _mismatch(service: VirtualService, gateway: Gateway, compiled: Compiled) -> 
     return ""
 
 
-def _warn_of_short_hosts(service: VirtualService, findings: Findings) -> None:
+def _warn_of_unusual_hosts(service: VirtualService, findings: Findings) -> None:
     """A gateway gets whatever name its clients use, which is hardly that of a service inside a cluster."""
     for host, place in () if service.is_meshed else service.hosts:
-        if host in service.completed:
+        if ":" in host:
+            message = f"no request is for host {host}: in a request an IPv6 address stands in brackets"
+            findings.warning(place, message, "name another host, or '*'")
+        elif host in service.completed:
             short = host.partition(".")[0]
             message = f"host {short} stands for {host}: requests for {short} itself do not meet it"
             findings.warning(place, message, "write the whole name that clients use")

@@ -87,3 +87,60 @@ class AcrossTests(SynchronousTestCase):
         texts = [service(name, route(A), hosts="a.test, b.test, c.test") for name in "ab"]
         (found,) = warnings(GATEWAY, SERVICE, *texts)
         self.assertIn("no request for host a.test and 2 more reaches this", found)
+
+    def test_wildcards(self) -> None:
+        """What a wildcard loses to a narrower host is told only where it gets nothing at all."""
+        gateway = GATEWAY.replace("['*']", "[a.test, '*.test']")
+        narrow, wide = service("a", route()), service("b", route(), hosts="'*.test'")
+        self.assertEqual(warnings(gateway, SERVICE, narrow, wide), [])
+        self.assertEqual(warnings(GATEWAY, SERVICE, narrow, wide), [])
+        (found,) = warnings(GATEWAY.replace("['*']", "[a.test]"), SERVICE, narrow, wide)
+        self.assertIn("no request for host a.test reaches this: VirtualService default/a", found)
+
+    def test_several_ports(self) -> None:
+        """Routes for one port leave those for another alone."""
+        other = "\n  - hosts: ['*']\n    port: {name: other, number: 81, protocol: HTTP}\n---"
+        gateway = GATEWAY.replace("\n---", other)
+        texts = service("a", route("{port: 80}")), service("b", route())
+        self.assertEqual(warnings(gateway, SERVICE, *texts), [])
+        self.assertIn("no request for host a.test reaches", warnings(GATEWAY, SERVICE, *texts)[0])
+
+
+class DelegateTests(SynchronousTestCase):
+    def found(self, *texts: str) -> list[str]:
+        return warnings(GATEWAY, SERVICE, *texts)
+
+    def test_routes_behind_a_delegate(self) -> None:
+        """A delegate that takes everything hides what comes after it, also what comes from another delegate."""
+        greedy = istio("VirtualService", "greedy", f"http:\n- {route(A)}\n- {route()}")
+        modest = istio("VirtualService", "modest", f"http:\n- {route(A)}")
+        to_greedy, to_modest = "{delegate: {name: greedy}}", "{delegate: {name: modest}}"
+        (found,) = self.found(service("vs", to_greedy, route()), greedy)
+        self.assertIn("mesh.yaml:30:5: warning: this route is never reached: VirtualService default/greedy is", found)
+        self.assertIn("[IST0130] (see mesh.yaml:38:5)", found)
+        (found,) = self.found(service("vs", to_greedy, to_modest), greedy, modest)
+        self.assertIn("mesh.yaml:45:5: warning: this route is never reached", found)
+        self.assertEqual(self.found(service("vs", to_modest, route()), modest), [])
+
+    def test_of_several(self) -> None:
+        """What is hidden in one virtual service and reached in another one is no matter."""
+        inner = istio("VirtualService", "inner", f"http:\n- {route(AB)}")
+        delegating = "{delegate: {name: inner}}"
+        hidden = service("vs", route(A), delegating)
+        self.assertIn("mesh.yaml:37:5: warning: this route is never reached", self.found(hidden, inner)[0])
+        self.assertEqual(self.found(hidden, inner, service("other", delegating, hosts="b.test")), [])
+
+
+class RedirectTests(SynchronousTestCase):
+    def test_redirected(self) -> None:
+        """Routes of hosts that are redirected get nothing, but where a proxy is trusted or another port has them."""
+        redirecting = GATEWAY.replace("- hosts", "- tls: {httpsRedirect: true}\n    hosts")
+        (found,) = warnings(redirecting, SERVICE, service("vs", route()))
+        self.assertIn("mesh.yaml:25:18: warning: VirtualService default/vs has no effect: all requests for its", found)
+        self.assertIn("(see mesh.yaml:7:5; behind a proxy that ends TLS, numTrustedProxies", found)
+        mesh = "apiVersion: meshproxy.dev/v1alpha1\nkind: Mesh\nmetadata: {name: mesh}\n"
+        mesh += "spec: {defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}}\n---\n"
+        self.assertEqual(warnings(redirecting, mesh, SERVICE, service("vs", route())), [])
+        plain = GATEWAY.replace("name: gw", "name: plain").replace("number: 80", "number: 81")
+        both = service("vs", route()).replace("[gw]", "[gw, plain]")
+        self.assertEqual(warnings(redirecting, plain, SERVICE, both), [])

@@ -61,6 +61,19 @@ class VirtualServiceTests(SynchronousTestCase):
         self.assertIn("host shop stands for shop.default.svc.cluster.local", found)
         self.assertEqual(warnings(GATEWAY, SERVICE, ROUTE, virtual_service("hosts: [shop]\ngateways: [gw, mesh]")), [])
 
+    def test_gateway_twice(self) -> None:
+        """One gateway under two names."""
+        found = self.found(virtual_service("hosts: [a.test]\ngateways: [gw, default/gw]"))
+        self.assertIn(
+            "mesh.yaml:36:18: warning: default/gw is there twice in spec.gateways (see mesh.yaml:36:14)", found
+        )
+
+    def test_address_as_host(self) -> None:
+        """An IPv6 address without brackets is the host of no request."""
+        found = self.found(virtual_service("hosts: ['2001:db8::1']\ngateways: [gw]"))
+        self.assertIn("no request is for host 2001:db8::1: in a request an IPv6 address stands in brackets", found)
+        self.assertEqual(warnings(GATEWAY, SERVICE, virtual_service("hosts: [10.0.0.1]\ngateways: [gw]")), [])
+
     def test_matches_for_others(self) -> None:
         """Blocks for ports, gateways and proxies that are not these."""
         spec = "hosts: [a.test]\ngateways: [gw, mesh]"
@@ -79,6 +92,58 @@ class VirtualServiceTests(SynchronousTestCase):
         self.assertIn("VirtualService default/odd has no effect: none of its matches", found)
         routes = "http: [{match: [{port: 80, gateways: [gw]}], route: [{destination: {host: app.test}}]}]"
         self.assertEqual(warnings(GATEWAY, SERVICE, ROUTE, virtual_service(spec, routes)), [])
+
+
+class ConditionTests(SynchronousTestCase):
+    def found(self, match: str, hosts: str = "a.test", *texts: str) -> list[str]:
+        routes = f"http: [{{match: [{match}], route: [{{destination: {{host: app.test}}}}]}}]"
+        return warnings(GATEWAY, SERVICE, ROUTE, *texts, virtual_service(f"hosts: [{hosts}]\ngateways: [gw]", routes))
+
+    def test_scheme(self) -> None:
+        """Requests are plain, whatever they say themselves; a trusted proxy may say otherwise."""
+        (found,) = self.found("{scheme: {exact: https}}")
+        self.assertIn("mesh.yaml:37:19: warning: no request meets this match: the scheme of requests is http", found)
+        self.assertIn("(with numTrustedProxies in the Mesh document", found)
+        for condition in ("exact: HTTP", "prefix: s", "regex: HTTP.*"):
+            (found,) = self.found(f"{{scheme: {{{condition}}}}}")
+            self.assertIn("no request meets this match", found)
+        for condition in ("", "exact: http", "prefix: http", "regex: https?"):
+            self.assertEqual(self.found(f"{{scheme: {{{condition}}}}}"), [])
+        mesh = "apiVersion: meshproxy.dev/v1alpha1\nkind: Mesh\nmetadata: {name: mesh}\n"
+        mesh += "spec: {defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}}\n---\n"
+        self.assertEqual(self.found("{scheme: {exact: https}}", "a.test", mesh), [])
+
+    def test_authority(self) -> None:
+        """An authority that is of none of the hosts; its port and letter case are no matter."""
+        for condition, hosts in (
+            ("exact: b.test", "a.test"),
+            ("exact: 'b.test:80'", "a.test, c.test"),
+            ("exact: test", "'*.test'"),
+            ("prefix: b.", "a.test"),
+            ("prefix: a.test.", "a.test"),
+        ):
+            (found,) = self.found(f"{{authority: {{{condition}}}}}", hosts)
+            self.assertIn("is of no host of this VirtualService", found)
+        for condition, hosts in (
+            ("exact: A.test", "a.test"),
+            ("exact: 'a.test:80'", "a.test"),
+            ("exact: b.test", "a.test, b.test"),
+            ("exact: b.a.test", "'*.test'"),
+            ("prefix: a.", "a.test"),
+            ("prefix: 'a.test:'", "a.test"),
+            ("prefix: b", "'*.test'"),
+            ("regex: b", "a.test"),
+            ("", "a.test"),
+        ):
+            self.assertEqual(self.found(f"{{authority: {{{condition}}}}}", hosts), [], condition)
+
+    def test_contradiction(self) -> None:
+        """A header that has to be there and may not be."""
+        for present, absent in (("X: {exact: a}", "x: {}"), ("x: {exact: ab}", "x: {prefix: a}"), ("x: {}", "x: {}")):
+            (found,) = self.found(f"{{headers: {{{present}}}, withoutHeaders: {{{absent}}}}}")
+            self.assertIn("no request meets this match: what withoutHeaders says of 'x' excludes", found)
+        for present, absent in (("x: {exact: a}", "x: {exact: b}"), ("x: {}", "x: {exact: b}"), ("x: {}", "y: {}")):
+            self.assertEqual(self.found(f"{{headers: {{{present}}}, withoutHeaders: {{{absent}}}}}"), [])
 
 
 class SidecarTests(SynchronousTestCase):

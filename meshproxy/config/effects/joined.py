@@ -1,0 +1,135 @@
+"""Routes that no request reaches where those of several virtual services are joined for a host.
+
+A virtual service with a wildcard has its routes in the lists of all narrower hosts of a gateway, too. That they come to
+nothing in one of those is how a wildcard is meant, so it is told only of routes that come to nothing everywhere. A host
+that a virtual service names itself is another matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import field, frozen
+
+from meshproxy.config.effects.compiled import Compiled
+from meshproxy.config.effects.covering import Budget, Coverage
+from meshproxy.config.findings import Findings
+from meshproxy.config.virtual_service import VirtualService
+from meshproxy.errors import Location, Origin
+from meshproxy.routes import Route, VirtualHost
+
+Owners = Mapping[Location, VirtualService]
+"""The virtual service in which a route or a match block stands."""
+
+
+@frozen(eq=False)
+class _Overruled:
+    """A route and one that is before it and takes all of its requests; ``hosts`` are those where that is so."""
+
+    owner: VirtualService
+    winner: VirtualService
+    earlier: Location
+    hosts: dict[str, None] = field(factory=dict)
+
+
+def owners_of_routes(compiled: Compiled) -> Owners:
+    """Those of all places of routes."""
+    return {place: service for service in compiled.objects.virtual_services for place in _places(service)}
+
+
+def warn_across(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:
+    """Report routes that lose to those of another virtual service, but for those in ``said``."""
+    joined = _joined(compiled)
+    if not joined:
+        return
+    owners = owners_of_routes(compiled)
+    overruled: dict[Location, _Overruled] = {}
+    lost: dict[int, set[Location]] = {}
+    for together in joined:
+        covered = _covered(together[0], owners, budget)
+        lost.update((id(host), set(covered)) for host in together)
+        for place, earlier in covered.items():
+            owner, winner = owners.get(place), owners.get(earlier)
+            if owner is None or winner is None or owner is winner or place in said:
+                continue
+            if not {owner.metadata, winner.metadata} & compiled.faulty:
+                found = overruled.setdefault(place, _Overruled(owner, winner, earlier))
+                found.hosts.update(dict.fromkeys(host.host for host in together))
+    if overruled:
+        reached = _reached(compiled, lost, overruled)
+        for place, found in overruled.items():
+            hosts = _hosts_worth_telling(found, reached[place])
+            if hosts:
+                said.add(place)
+                _warn(place, found, hosts, findings)
+
+
+def _hosts_worth_telling(found: _Overruled, reached: set[str]) -> list[str]:
+    """The hosts of which is to be told that a route is not reached; ``reached`` are those where it is."""
+    named = {host.lower() for host, _ in found.owner.hosts}
+    hosts = [host for host in found.hosts if host not in reached]
+    return hosts if not reached else [host for host in hosts if host in named]
+
+
+def _warn(place: Location, found: _Overruled, hosts: Sequence[str], findings: Findings) -> None:
+    more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+    message = (
+        f"no request for host {hosts[0]}{more} reaches this: {found.winner.metadata} is before it"
+        " and takes all that it matches"
+    )
+    findings.warning(place, message, f"see {found.earlier}")
+
+
+def _joined(compiled: Compiled) -> list[list[VirtualHost]]:
+    """The virtual hosts, those with the same routes together, that may have routes of several virtual services."""
+    once: set[Origin] = set()
+    several: set[Origin] = set()
+    for service in compiled.objects.virtual_services:
+        origin = service.metadata.location.origin
+        (several if origin in once else once).add(origin)
+    found = []
+    for table in compiled.tables:
+        lists: dict[tuple[int, ...], list[VirtualHost]] = {}
+        for host in table.virtual_hosts:
+            lists.setdefault(tuple(map(id, host.routes)), []).append(host)
+        for hosts in lists.values():
+            origins = {route.location.origin for route in hosts[0].routes if route.location is not None}
+            if len(origins) > 1 or origins & several:
+                found.append(hosts)
+    return found
+
+
+def _covered(host: VirtualHost, owners: Owners, budget: Budget) -> dict[Location, Location]:
+    """The places of routes that are not reached, with those of the first ones that take all of their requests."""
+    routes = [(route, route.location) for route in host.routes if route.location is not None]
+    if len({id(owners.get(place)) for _, place in routes}) < 2:
+        return {}
+    coverage: Coverage[Location] = Coverage(budget)
+    found = {}
+    for route, place in routes:
+        earlier = coverage.add(route.match, place)
+        if earlier is not None:
+            found[place] = earlier
+    return found
+
+
+def _reached(
+    compiled: Compiled, lost: Mapping[int, set[Location]], overruled: Mapping[Location, _Overruled]
+) -> dict[Location, set[str]]:
+    """For each of the places the hosts at which a request comes there after all, at whatever port."""
+    found: dict[Location, set[str]] = {place: set() for place in overruled}
+    for table in compiled.tables:
+        for host in table.virtual_hosts:
+            missing = lost.get(id(host), ())
+            for place in _of_interest(host.routes, overruled):
+                if place not in missing:
+                    found[place].add(host.host)
+    return found
+
+
+def _of_interest(routes: Sequence[Route], overruled: Mapping[Location, _Overruled]) -> list[Location]:
+    return [route.location for route in routes if route.location is not None and route.location in overruled]
+
+
+def _places(service: VirtualService) -> list[Location]:
+    return [place for it in service.http for place in (it.location, *(match.location for match in it.matches))]
