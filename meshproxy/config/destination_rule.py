@@ -32,7 +32,7 @@ _MOST_PORTS = _MOST_SELECTOR_LABELS = 4096
 
 @frozen(eq=False)
 class Policy:
-    """A ``trafficPolicy`` or a port's part of it. A block that is None is not there. ``location``: of a port's part."""
+    """A ``trafficPolicy`` or a port's part of it, and where that stands. A block that is None is not there."""
 
     balancing: Balancing | None = None
     connection_pool: PoolBlock | None = None
@@ -134,7 +134,7 @@ def _policy(node: Node, findings: Findings, strategies: Strategies) -> Policy:
             findings.warning(entry.location, f"{entry.path} has no effect: an earlier entry is for port {number} too")
         else:
             ports[number] = policy
-    return evolve(_blocks(fields, strategies), retry_budget=_retry_budget(fields), ports=ports)
+    return evolve(_blocks(fields, strategies), retry_budget=_retry_budget(fields), ports=ports, location=node.location)
 
 
 def _port_policy(node: Node, findings: Findings, strategies: Strategies) -> tuple[int, Policy] | None:

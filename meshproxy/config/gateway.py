@@ -197,10 +197,18 @@ def _hosts(fields: Fields, namespace: str) -> tuple[ServerHost, ...]:
         return ()
     if fields.is_empty("hosts"):
         fields.findings.error(fields.location_of("hosts"), f"{fields.path_of('hosts')} needs at least one host")
-    read = (fields.findings.attempt(_host, node, namespace) for node in fields.items("hosts"))
-    found = tuple(host for host in read if host is not None)
-    # "*/*" takes the place of the whole list.
-    return next(((host,) for host in found if host.everything), found)
+    read = [fields.findings.attempt(_host, node, namespace) for node in fields.items("hosts")]
+    # It takes the place of the whole list.
+    everything = next((host for host in read if host is not None and host.everything), None)
+    found: dict[tuple[str, str], ServerHost] = {}
+    for host in read:
+        if host is None:
+            continue
+        first = everything or found.setdefault((host.namespace, host.host), host)
+        if first is not host:
+            why = "is there again" if everything is None or host.everything else "has no effect beside '*/*'"
+            fields.findings.warning(host.location, f"host {host.host} {why}", f"see {first.location}")
+    return tuple(found.values()) if everything is None else (everything,)
 
 
 def _host(node: Node, namespace: str) -> ServerHost:

@@ -112,7 +112,7 @@ def _hosts(fields: Fields, resolution: Resolution) -> tuple[tuple[str, Location]
     if fields.is_empty("hosts"):
         findings.error(fields.location_of("hosts"), "spec.hosts needs at least one host")
     _check_count(fields, "hosts", _MOST_HOSTS)
-    found = []
+    found: dict[str, Location] = {}
     for node in fields.items("hosts"):
         host = findings.attempt(checks.wildcard_domain, node)
         if host == "*":
@@ -123,8 +123,10 @@ def _hosts(fields: Fields, resolution: Resolution) -> tuple[tuple[str, Location]
                     findings.error(node.location, f"{node.path} must be a wildcard with resolution DYNAMIC_DNS")
             elif is_partial_wildcard(host):
                 findings.warning(node.location, f"{host!r}: '*' stands for a part of a label", code="IST0133")
-            found.append((host, node.location))
-    return tuple(found)
+            if host in found:
+                findings.warning(node.location, f"{node.path} {host!r} is there again", f"see {found[host]}")
+            found.setdefault(host, node.location)
+    return tuple(found.items())
 
 
 def _check_addresses(fields: Fields, resolution: Resolution) -> None:

@@ -8,7 +8,7 @@ resolution, all have endpoints.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, field, frozen
 
@@ -146,7 +146,7 @@ class Services:
         found = self._by_host.get(host, ())
         return next((service for service in found if service.namespace == namespace), found[0] if found else None)
 
-    def all(self, host: str) -> Iterable[Service]:
+    def all(self, host: str) -> Sequence[Service]:
         """All services with this host."""
         return self._by_host.get(host, ())
 

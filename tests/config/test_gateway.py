@@ -139,3 +139,16 @@ class RefusalTests(SynchronousTestCase):
         text = server(f"hosts: [a.com, '*/*'], {PORT}")
         wide = ROUTE.replace("'*'", "'*.com'")
         self.assertEqual(hosts(compiled(text, SERVICE, wide)), {"*.com"})
+        (found,) = warnings(text, SERVICE, wide)
+        self.assertIn("mesh.yaml:6:14: warning: host a.com has no effect beside '*/*'", found)
+
+    def test_repeated_hosts(self) -> None:
+        """A host that a server names again, or another server of its gateway for the same port."""
+        own = ROUTE.replace("'*'", "a.com")
+        (found,) = warnings(server(f"hosts: [a.com, '*/a.com'], {PORT}"), SERVICE, own)
+        self.assertIn("mesh.yaml:6:21: warning: host a.com is there again (see mesh.yaml:6:14)", found)
+        again = PORT.replace("name: http", "name: again")
+        text = istio("Gateway", "gw", f"servers:\n- {{hosts: [a.com], {PORT}}}\n- {{hosts: [a.com], {again}}}\n")
+        (found,) = warnings(text, SERVICE, own)
+        self.assertIn("mesh.yaml:7:14: warning: an earlier server of this Gateway has host a.com on port 80", found)
+        self.assertEqual(warnings(server(f"hosts: [a.com, 'apps/a.com'], {PORT}"), SERVICE, own)[1:], [])

@@ -21,6 +21,7 @@ from meshproxy.config.effects.sessions import warn_of_lost_sessions
 from meshproxy.config.effects.sidecars import warn_of_sidecars
 from meshproxy.config.effects.unreachable import warn_of_unreachable
 from meshproxy.config.effects.virtual_services import warn_of_virtual_services
+from meshproxy.config.effects.workloads import warn_of_workloads
 from meshproxy.config.findings import Findings
 
 __all__ = ["Compiled", "Table", "warn_of_no_effect"]
@@ -40,6 +41,7 @@ def warn_of_no_effect(compiled: Compiled, findings: Findings) -> None:
         warn_of_destination_rules,
         warn_of_backend_policies,
         warn_of_services,
+        warn_of_workloads,
         warn_of_sidecars,
         warn_of_mesh_settings,
     ):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from meshproxy.config.balancing import Balancing
 from meshproxy.config.destination_rule import DestinationRule, Policy
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.effects.compiled import Compiled
@@ -16,6 +17,12 @@ from meshproxy.config.rules import MergedRule, warn_of_lost_parts
 from meshproxy.config.services import Service
 from meshproxy.errors import Location
 
+_BLOCKS = {
+    "balancing": "loadBalancer",
+    "connection_pool": "connectionPool",
+    "outliers": "outlierDetection",
+    "retry_budget": "retryBudget",
+}
 _HINT = "it is used where the destination of a VirtualService that this gateway serves leads there"
 
 
@@ -56,6 +63,8 @@ def warn_of_destination_rules(compiled: Compiled, findings: Findings) -> None:
             warn_of_lost_parts(it.merged, findings)
         if routed:
             _warn_of_empty_subsets(it, findings)
+            if not compiled.faulty.intersection(rule.metadata for rule in it.merged.rules):
+                _warn_of_replaced_blocks(it, findings)
 
 
 def _applied(compiled: Compiled) -> list[_Applied]:
@@ -119,6 +128,37 @@ def _warn_of_empty_subsets(applied: _Applied, findings: Findings) -> None:
         if not labelled.has_any(subset.labels):
             text = ", ".join(f"{key}={value}" for key, value in sorted(subset.labels.items()))
             findings.warning(subset.location, f"no endpoint has the labels {text} of this subset", code="IST0173")
+
+
+def _warn_of_replaced_blocks(applied: _Applied, findings: Findings) -> None:
+    """Blocks in the place of which narrower ones come at each port and subset that routes lead to."""
+    merged = applied.merged
+    numbers = {number for service in applied.services for number in service.ports}
+    used = [(port, merged.subsets.get(name)) for port, name in sorted(applied.used) if port in numbers]
+    subsets = {id(subset): subset.policy for _, subset in used if subset is not None and subset.policy is not None}
+    levels = [*subsets.values()] if merged.policy is None else [merged.policy, *subsets.values()]
+    ports = [
+        level.ports[port] for level in levels for port in sorted({port for port, _ in used}) if port in level.ports
+    ]
+    if not used or len(levels) + len(ports) < 2:
+        return
+    effective = [merged.effective(port, subset) for port, subset in used]
+    for level in (*levels, *ports):
+        lost = [
+            name
+            for attribute, name in _BLOCKS.items()
+            if (block := getattr(level, attribute)) is not None
+            and all(getattr(it, attribute) is not block for it in effective)
+            and not (isinstance(block, Balancing) and block.consistent)  # sessions that it costs are told
+        ]
+        if lost and level.location is not None:
+            verb = "have" if len(lost) > 1 else "has"
+            message = (
+                f"{' and '.join(lost)} {verb} no effect here: at each port and subset that routes lead to,"
+                " narrower settings take the place of these"
+            )
+            hint = "settings for a port replace all that the levels above say"
+            findings.warning(level.location, message, hint if ports else "")
 
 
 def _ports(rule: DestinationRule) -> Iterator[tuple[int, Location]]:

@@ -41,7 +41,10 @@ def _warn_of_repeated_hosts(compiled: Compiled, findings: Findings) -> None:
                 key = (table.bind, table.port, entry.namespace, entry.host)
                 other, place = first.setdefault(key, (gateway, entry))
                 pair = (other.metadata.qualified, gateway.metadata.qualified)
-                if other is not gateway and pair not in said:
+                if other is gateway and place is not entry:
+                    message = f"an earlier server of this Gateway has host {entry.host} on port {server.port} too"
+                    findings.warning(entry.location, message, f"see {place.location}")
+                elif other is not gateway and pair not in said:
                     said.add(pair)
                     message = (
                         f"{other.metadata} has host {entry.host} on port {server.port} too:"

@@ -1,25 +1,22 @@
-"""Services, ports and workloads that nothing can reach, though each looks right by itself."""
+"""Services, ports and slices that nothing can reach, though each looks right by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
-from meshproxy.config.labelled import Labelled
 from meshproxy.config.names import is_visible
-from meshproxy.config.service_entry import EntryPort, Resolution, ServiceEntry
-from meshproxy.config.workload import WorkloadEntry
+from meshproxy.config.service_entry import EntryPort, ServiceEntry
+from meshproxy.config.services import Service
 
 
 def warn_of_services(compiled: Compiled, findings: Findings) -> None:
-    """Report what of the services and workloads is lost."""
+    """Report what of the services is lost."""
     entries = [it for it in compiled.objects.service_entries if it.metadata not in compiled.faulty]
     _warn_of_short_hosts(entries, findings)
-    _warn_of_lost_ports(entries, findings)
+    _warn_of_lost_parts(entries, findings)
+    _warn_of_overruled(compiled, findings)
     _warn_of_protocols(entries, compiled, findings)
     _warn_of_slices(compiled, findings)
-    _warn_of_workloads(entries, compiled, findings)
 
 
 def _warn_of_short_hosts(entries: list[ServiceEntry], findings: Findings) -> None:
@@ -33,18 +30,44 @@ def _warn_of_short_hosts(entries: list[ServiceEntry], findings: Findings) -> Non
                 findings.warning(place, message, "give it a name with a dot")
 
 
-def _warn_of_lost_ports(entries: list[ServiceEntry], findings: Findings) -> None:
+def _warn_of_lost_parts(entries: list[ServiceEntry], findings: Findings) -> None:
+    """Ports, and a resolution, beside those of an older entry for the same host."""
     first: dict[tuple[str, str], ServiceEntry] = {}
     for entry in entries:
         lost: dict[EntryPort, tuple[str, ServiceEntry]] = {}
-        for host, _ in entry.hosts:
+        for host, place in entry.hosts:
             owner = first.setdefault((entry.metadata.namespace, host), entry)
-            if owner is not entry:
-                numbers = {port.number for port in owner.ports}
-                lost.update({port: (host, owner) for port in entry.ports if port.number not in numbers})
+            if owner is entry:
+                continue
+            numbers = {port.number for port in owner.ports}
+            lost.update({port: (host, owner) for port in entry.ports if port.number not in numbers})
+            if entry.resolution is not owner.resolution:
+                message = (
+                    f"resolution {entry.resolution.value} has no effect for {host}:"
+                    f" that of {owner.metadata}, {owner.resolution.value}, counts"
+                )
+                findings.warning(place, message, f"see {owner.location}")
         for port, (host, owner) in lost.items():
             message = f"port {port.number} has no effect for {host}: only the ports of {owner.metadata} count"
             findings.warning(port.location, message, f"see {owner.metadata.location}")
+
+
+def _warn_of_overruled(compiled: Compiled, findings: Findings) -> None:
+    """Services to the host of which routes lead, but to another service with the same host."""
+    chosen: dict[str, dict[Service, None]] = {}
+    shared = {host for host in compiled.services.hosts if len(compiled.services.all(host)) > 1}
+    for virtual_service in compiled.active if shared else ():
+        for destination in virtual_service.destinations:
+            if destination.host in shared:
+                service, _ = compiled.target(destination.host, virtual_service.metadata.namespace)
+                if service is not None:
+                    chosen.setdefault(destination.host, {})[service] = None
+    for host, services in chosen.items():
+        winner = next(iter(services))
+        for service in compiled.services.all(host):
+            if service not in services and service.metadata not in compiled.faulty:
+                message = f"{service.metadata} gets no request for {host}: all routes to it lead to {winner.metadata}"
+                findings.warning(service.metadata.location, message, f"see {winner.metadata.location}")
 
 
 def _warn_of_protocols(entries: list[ServiceEntry], compiled: Compiled, findings: Findings) -> None:
@@ -81,22 +104,3 @@ def _warn_of_slices(compiled: Compiled, findings: Findings) -> None:
             names = ", ".join(repr(port.name) for port in service.ports)
             message = f"{entry.metadata} has no effect: none of its ports has the name of a port of {service.metadata}"
             findings.warning(entry.metadata.location, message, f"the names there are {names}")
-
-
-def _warn_of_workloads(entries: list[ServiceEntry], compiled: Compiled, findings: Findings) -> None:
-    objects = compiled.objects
-    if "ServiceEntry" in objects.broken:
-        return
-    by_namespace: dict[str, list[WorkloadEntry]] = {}
-    for workload in objects.workloads:
-        by_namespace.setdefault(workload.metadata.namespace, []).append(workload)
-    selectors: dict[str, list[Mapping[str, str]]] = {}
-    for entry in entries:
-        if entry.selector is not None and entry.resolution is not Resolution.NONE:
-            selectors.setdefault(entry.metadata.namespace, []).append(entry.selector)
-    for namespace, workloads in by_namespace.items():
-        labelled = Labelled(workloads, lambda it: it.workload.labels.items())
-        for workload in labelled.without_any(selectors.get(namespace, ())):
-            message = f"{workload.metadata} has no effect: no ServiceEntry of its namespace selects it"
-            hint = "a workloadSelector has to have no other labels than it has"
-            findings.warning(workload.metadata.location, message, hint)

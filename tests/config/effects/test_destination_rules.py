@@ -60,6 +60,26 @@ class RuleTests(SynchronousTestCase):
         self.assertIn("the trafficPolicy of subset 'v2' has no effect here", found)
         self.assertEqual(warnings(GATEWAY, SERVICE, to(", subset: v1"), rule(SUBSETS % "")), [])
 
+    def test_replaced_blocks(self) -> None:
+        """Blocks that narrower ones replace wherever a route leads; those that count somewhere are no matter."""
+        pool, simple = "connectionPool: {http: {maxRetries: 5}}", "loadBalancer: {simple: RANDOM}"
+        at_port = f"portLevelSettings: [{{port: {{number: 80}}, {simple}}}]"
+        found = self.found(rule(f"trafficPolicy: {{{pool}, {simple}, {at_port}}}"))
+        self.assertIn("mesh.yaml:36:18: warning: loadBalancer and connectionPool have no effect here: at each", found)
+        self.assertIn("(settings for a port replace all that the levels above say)", found)
+        of_subset = SUBSETS % f", trafficPolicy: {{{simple}}}"
+        whole = rule(f"trafficPolicy: {{{pool}, {simple}}}\n{of_subset}")
+        found = self.found(whole, route=to(", subset: v2"))
+        self.assertIn("mesh.yaml:36:18: warning: loadBalancer has no effect here", found)
+        for route in (to(", subset: v1"), to(", subset: v2", ""), to("")):
+            self.assertNotIn("loadBalancer has no effect", " ".join(warnings(GATEWAY, SERVICE, route, whole)))
+        ports = rule(f"trafficPolicy: {{{pool}, {at_port}}}")
+        both = to(", port: {number: 80}", ", port: {number: 81}")
+        self.assertEqual(warnings(GATEWAY, TWO_PORTS, both, ports), [])
+        narrowest = rule(f"trafficPolicy: {{{at_port}}}\n{of_subset}")
+        found = self.found(narrowest, route=to(", subset: v2"))
+        self.assertIn("mesh.yaml:36:39: warning: loadBalancer has no effect here", found)
+
     def test_empty_subset(self) -> None:
         """A subset that selects nothing, before a route leads to it."""
         found = self.found(rule(SUBSETS.replace("version: v2", "version: v3") % ""), route=to(", subset: v1"))
