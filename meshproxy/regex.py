@@ -8,7 +8,7 @@ Texts that are matched have no line ends, as nothing in the head of a request ha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -18,10 +18,11 @@ FullMatch = Callable[[bytes], object]
 """True for a text that an expression matches from its first to its last byte."""
 
 # What stands for itself in a pattern.
-_UNIT = r"(?:[\w/~%!,;:=@&'\"<>` -]|\\[!-/:-@\[-`{}~])"
+_LITERALS = r"(?:[\w/~%!,;:=@&'\"<>` -]++|\\[!-/:-@\[-`{}~])*+"
 # A caret at the start changes nothing.
-_LITERAL_START = re.compile(rf"\^?({_UNIT}*)", re.ASCII)
-_ALTERNATIVES = re.compile(rf"\((?:\?:)?({_UNIT}*(?:\|{_UNIT}*)+)\)", re.ASCII)
+_LITERAL_START = re.compile(rf"\^?({_LITERALS})", re.ASCII)
+_LITERAL_NEXT = re.compile(_LITERALS, re.ASCII)
+_ALTERNATIVES = re.compile(rf"\((?:\?:)?({_LITERALS}(?:\|{_LITERALS})+)\)", re.ASCII)
 _LITERAL_UNIT = re.compile(r"\\?(.)")
 _REPETITION = ("*", "+", "?", "{")
 
@@ -48,34 +49,34 @@ def literal_starts(pattern: str) -> tuple[tuple[bytes, ...], str]:
     With no ``rest``, the literals are all that is matched; with ``.*``, to start with one is enough. There are several
     where alternatives come next: ``/(a|b)/.*``. ``pattern`` has to be valid.
     """
-    end = _LITERAL_START.match(pattern).end()  # type: ignore[union-attr]  # it matches the empty text too
-    group = _ALTERNATIVES.match(pattern, end)
-    if group is not None:
-        tail = pattern[group.end() :]
-        if "|" not in tail and not tail.startswith(_REPETITION):
-            starts = [_literal_start(pattern[:end] + text + tail) for text in group[1].split("|")]
-            return tuple(literal for literal, _ in starts), starts[0][1]
-    literal, rest = _literal_start(pattern)
-    return (literal,), rest
-
-
-def _literal_start(pattern: str) -> tuple[bytes, str]:
     run = _LITERAL_START.match(pattern)
-    assert run is not None
-    units = _LITERAL_UNIT.findall(run[1])
-    rest = pattern[run.end() :]
-    if rest.startswith(_REPETITION):
-        units = units[:-1]
-    literal = "".join(units).encode("ascii")
+    assert run is not None  # it matches the empty text, too
+    start, rest = run[1], pattern[run.end() :]
+    group = _ALTERNATIVES.match(rest)
+    if group is not None:
+        tail = rest[group.end() :]
+        run = _LITERAL_NEXT.match(tail)
+        if run is not None and "|" not in tail and not tail.startswith(_REPETITION):
+            rest = tail[run.end() :]
+            return tuple([_literal(start + text + run[0], rest) for text in group[1].split("|")]), rest
+    literal = _literal(start, rest)
     if "|" in rest:
         # It may be an alternative to the literal: only RE2 knows.
         try:
             bounds = _compile(pattern, never_capture=True).possiblematchrange(len(literal) + 1)
         except re2.error:
-            return b"", rest
+            return (b"",), rest
         while not all(bound.startswith(literal) for bound in bounds):
             literal = literal[:-1]
-    return literal, rest
+    return (literal,), rest
+
+
+def _literal(text: str, rest: str) -> bytes:
+    """What a text without metacharacters stands for, as far as it is certain if ``rest`` comes behind it."""
+    units: Sequence[str] = _LITERAL_UNIT.findall(text) if "\\" in text else text
+    if rest.startswith(_REPETITION):
+        units = units[:-1]
+    return "".join(units).encode("ascii")
 
 
 def _full_match(pattern: str) -> FullMatch:

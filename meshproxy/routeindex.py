@@ -22,13 +22,11 @@ from meshproxy.routes import Comparison, RouteMatch
 _Entry = tuple[int, tuple[Test, ...]]
 """A place in the list, and the conditions of that place but for what it is filed under."""
 
-_Filed = tuple[bytes, bool, _Entry]
-"""A path or a prefix, True for a path, and the entry for those paths."""
-
 SharedTests = dict[object, Test]
 """Tests by what they test, so that equal conditions of many lists are one test."""
 
 _has_regex = attrgetter("has_regex")
+_PRESENT, _EXACT, _REGEX = Comparison.PRESENT, Comparison.EXACT, Comparison.REGEX
 
 
 class _Link:
@@ -62,20 +60,31 @@ class _Link:
             self.contested = tuple(entries for entries in contested if entries[0][0] < self.place)
 
 
+class _Filed:
+    """Entries by whole paths and by prefixes of paths, in lists in order of precedence."""
+
+    __slots__ = ("exact", "prefixes")
+
+    def __init__(self) -> None:
+        self.exact: dict[bytes, list[_Entry]] = {}
+        self.prefixes: dict[bytes, list[_Entry]] = {b"": []}
+
+    def add(self, value: bytes, is_exact: bool, entry: _Entry) -> None:
+        """File an entry, whose place is behind those of all that are filed."""
+        if is_exact:
+            self.exact.setdefault(value, []).append(entry)
+        else:
+            # Every path starts with a slash.
+            self.prefixes.setdefault(b"" if value == b"/" else value, []).append(entry)
+
+
 class _Paths:
     """Links by path."""
 
     __slots__ = ("_exact", "_links", "_values")
 
-    def __init__(self, filed: Sequence[_Filed]) -> None:
-        prefixes: dict[bytes, list[_Entry]] = {b"": []}
-        exact: dict[bytes, list[_Entry]] = {}
-        for value, is_exact, entry in filed:
-            if is_exact:
-                exact.setdefault(value, []).append(entry)
-            else:
-                # Every path starts with a slash.
-                prefixes.setdefault(b"" if value == b"/" else value, []).append(entry)
+    def __init__(self, filed: _Filed) -> None:
+        prefixes = filed.prefixes
         self._values = tuple(sorted(prefixes))
         link = _Link(b"", None, prefixes[b""])
         links = [link]
@@ -85,7 +94,9 @@ class _Paths:
             link = _Link(value, link, prefixes[value])
             links.append(link)
         self._links = tuple(links)
-        self._exact = {value: _Link(value, self._longest_prefix(value), entries) for value, entries in exact.items()}
+        self._exact = {
+            value: _Link(value, self._longest_prefix(value), entries) for value, entries in filed.exact.items()
+        }
 
     def longest(self, path: bytes) -> _Link:
         """The link that says the most about a path."""
@@ -108,32 +119,34 @@ class RouteIndex(_Paths):
 
     def __init__(self, matches: Sequence[RouteMatch], shared: SharedTests | None = None) -> None:
         shared = {} if shared is None else shared
-        as_written: list[_Filed] = []
-        in_lower_case: list[_Filed] = []
+        as_written, in_lower_case = _Filed(), _Filed()
+        first: int | None = None
+        self._first_in_lower_case = maxsize
         for place, match in enumerate(matches):
             if match.impossible:
                 continue
+            if first is None:
+                first = place
             path = match.path
-            tests = _other_tests(match, shared)
-            value, exact = path.value.encode("utf-8"), path.comparison is Comparison.EXACT
-            values: tuple[bytes, ...] = (value,)
-            filed = as_written
-            if path.comparison is Comparison.REGEX:
-                values, rest = literal_starts(path.value)
-                exact = not rest
+            tests = () if match.only_path else _other_tests(match, shared)
+            comparison, value = path.comparison, path.value.encode("utf-8")
+            if comparison is _REGEX:
+                starts, rest = literal_starts(path.value)
                 if rest not in ("", ".*"):
                     tests = (*tests, path_test(path))
-            elif path.comparison is Comparison.PRESENT:
-                values = (b"",)
+                for start in starts:
+                    as_written.add(start, not rest, (place, tests))
+            elif comparison is _PRESENT:
+                as_written.add(b"", False, (place, tests))
             elif path.ignore_case and value.lower() != value.upper():
-                values, filed = (value.lower(),), in_lower_case
-            filed.extend((value, exact, (place, tests)) for value in values)
+                in_lower_case.add(value.lower(), comparison is _EXACT, (place, tests))
+                self._first_in_lower_case = min(self._first_in_lower_case, place)
+            else:
+                as_written.add(value, comparison is _EXACT, (place, tests))
         super().__init__(as_written)
-        self._in_lower_case = _Paths(in_lower_case) if in_lower_case else None
-        self._first_in_lower_case = min((place for _, _, (place, _) in in_lower_case), default=maxsize)
+        self._in_lower_case = None if self._first_in_lower_case is maxsize else _Paths(in_lower_case)
         certain = self._links[0].place
-        possible = (place for place, match in enumerate(matches) if not match.impossible)
-        self.always: int | None = certain if certain == next(possible, None) else None
+        self.always: int | None = certain if certain == first else None
 
     def find(self, request: RoutedRequest) -> int | None:
         """The place of the first match block whose conditions all hold."""
@@ -162,8 +175,6 @@ class RouteIndex(_Paths):
 
 def _other_tests(match: RouteMatch, shared: SharedTests) -> tuple[Test, ...]:
     """All tests but that of the path, the quick ones first."""
-    if match.only_path:
-        return ()
     found = sorted(other_conditions(match), key=_has_regex)
     return tuple(shared.setdefault(condition[1:], condition.test) for condition in found)
 

@@ -63,7 +63,7 @@ class RouteTable:
                 self._compiled[virtual_host] = known[virtual_host]
                 continue
             routes = virtual_host.routes
-            matches = tuple(route.match for route in routes)
+            matches = tuple([route.match for route in routes])
             index = indexes.get(matches)
             if index is None:
                 index = indexes[matches] = RouteIndex(matches, shared)

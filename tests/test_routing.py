@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.routes import VirtualHost
 from meshproxy.routing import RouteTable, host_of
-from tests.routed import Request, exact, path, route
+from tests.routed import Request, exact, path, prefix, regex, route
 
 
 def table(*hosts: str) -> RouteTable:
@@ -80,3 +80,10 @@ class SharingTests(SynchronousTestCase):
         self.assertEqual(chosen(table, b"a.test", b"/one"), "a1")
         self.assertEqual(chosen(table, b"b.test", b"/two"), "b2")
         self.assertEqual(len({index for _, index, _ in table._compiled.values()}), 1)
+
+    def test_comparisons_of_one_text_are_different_conditions(self) -> None:
+        """Hosts that ask for the same text in other ways share nothing."""
+        matches = {"exact": path(exact("/a")), "prefix": path(prefix("/a")), "regex": path(regex("/a"))}
+        table = RouteTable(VirtualHost(f"{name}.test", (route(name, match),)) for name, match in matches.items())
+        answers = [chosen(table, f"{name}.test".encode(), b"/ab") for name in matches]
+        self.assertEqual(answers, [None, "prefix", None])

@@ -6,9 +6,9 @@ forwards that are alike for all match blocks of an entry, are the same object.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from meshproxy.config.backend_policy import BLOCKS, Blocks
 from meshproxy.config.clusters import Clusters, Resolved
@@ -35,9 +35,6 @@ from meshproxy.routes import (
 _NO_REWRITE = RewriteSettings()
 _EVERYTHING = RouteMatch()
 
-RouteKey = tuple[HttpRoute, Match | None, int]
-"""An entry, one of its blocks, and a port of the gateway."""
-
 
 @frozen(eq=False)
 class Targets:
@@ -55,6 +52,19 @@ class Targets:
     avoid_previous_hosts: bool
 
 
+@define(eq=False)
+class Placed:
+    """An entry at a port of the gateway, and the routes that were made for its blocks there.
+
+    ``targets`` is None for an entry that sends its requests nowhere.
+    """
+
+    http: HttpRoute
+    port: int
+    targets: Targets | None
+    routes: dict[Match | None, Route] = field(factory=dict, init=False)
+
+
 class RouteCompiler:
     """Makes the routes of one snapshot; destinations become clusters of ``clusters``.
 
@@ -66,42 +76,40 @@ class RouteCompiler:
         memory.use(retries)
         self._clusters = clusters
         self._retries = retries
-        self._routes = memory.routes
-        self._targets = memory.targets
-        self._forwards: dict[tuple[HttpRoute | Targets, int, PathMatch | None], Forward] = {}
+        self._placed = memory.placed
+        self._forwards: dict[tuple[Targets, PathMatch | None], Forward] = {}
         # What nearly all entries come to, by what their destination does and by its weight.
         self._plain: dict[tuple[int, int], Targets] = {}
 
-    def route(self, http: HttpRoute, match: Match | None, namespace: str, port: int) -> Route:
-        """The route of an entry's block, in a virtual service of a namespace, at a port of the gateway."""
-        key = (http, match, port)
-        route = self._routes.now.get(key)
+    def place(self, http: HttpRoute, namespace: str, port: int) -> Placed:
+        """An entry of a virtual service of a namespace; that of the load before if it still comes to the same."""
+        key = (http, port)
+        placed = self._placed.now.get(key)
+        if placed is None:
+            found = self._resolved(http, namespace, port) if http.forwards else None
+            placed = self._placed.before.get(key)
+            if placed is None or not _leads_to(placed, found):
+                placed = Placed(http, port, None if found is None else self._targets(http, found))
+            self._placed.now[key] = placed
+        return placed
+
+    def route(self, placed: Placed, match: Match | None) -> Route:
+        """The route of one of an entry's blocks, None for an entry without blocks."""
+        route = placed.routes.get(match)
         if route is None:
-            route = self._routes.before.get(key)
-            if route is None or not self.is_as_before(http, namespace, port):
-                route = self._make(http, match, namespace, port)
-            self._routes.now[key] = route
+            route = placed.routes[match] = self._make(placed, match)
         return route
 
-    def is_as_before(self, http: HttpRoute, namespace: str, port: int) -> bool:
-        """Whether an entry's routes of the load before are those of this one."""
-        if not http.forwards:
-            return True
-        return self._targets_of(http, namespace, port) is self._targets.before.get((http, port))
-
-    def take_over(self, routes: Mapping[RouteKey, Route]) -> None:
-        """Use routes of the load before, all of which are of entries that are as before."""
-        self._routes.now.update(routes)
-
-    def _make(self, http: HttpRoute, match: Match | None, namespace: str, port: int) -> Route:
+    def _make(self, placed: Placed, match: Match | None) -> Route:
+        http = placed.http
         path = None if match is None else match.uri
         action: Forward | Redirect | DirectResponse
         if http.redirect is not None:
-            action = http.redirect.compiled(path, port)
+            action = http.redirect.compiled(path, placed.port)
         elif http.direct_response is not None:
             action = http.direct_response
         else:
-            action = self._forward(http, path, namespace, port)
+            action = self._forward(placed, path)
         operations: tuple[HeaderOperations, ...] = ()
         if http.headers is not None and not isinstance(action, Forward):
             operations = combined(http.headers, NO_HEADERS, True, _response)
@@ -110,11 +118,11 @@ class RouteCompiler:
         condition = _EVERYTHING if match is None else match.compiled()
         return Route(condition, action, name, location, _effective(http.fault), operations)
 
-    def _forward(self, http: HttpRoute, path: PathMatch | None, namespace: str, port: int) -> Forward:
-        targets = self._targets_of(http, namespace, port)
+    def _forward(self, placed: Placed, path: PathMatch | None) -> Forward:
+        http, targets = placed.http, placed.targets
+        assert targets is not None
         # Only a rewrite of the path depends on how it was matched.
-        rewritten = path if http.rewrite is not None and http.rewrite.uri else None
-        key = (targets if http.is_plain else http, port, rewritten)
+        key = (targets, path if http.rewrite is not None and http.rewrite.uri else None)
         forward = self._forwards.get(key)
         if forward is None:
             forward = self._forwards[key] = Forward(
@@ -131,22 +139,15 @@ class RouteCompiler:
             )
         return forward
 
-    def _targets_of(self, http: HttpRoute, namespace: str, port: int) -> Targets:
-        key = (http, port)
-        targets = self._targets.now.get(key)
-        if targets is None:
-            resolve = self._clusters.resolve
-            found = [resolve(entry.destination, namespace, port) for entry in http.drawn]
-            mirrored = http.mirrored()
-            if mirrored:
-                found += [resolve(destination, namespace, port) for destination, _ in mirrored]
-            targets = self._targets.before.get(key)
-            if targets is None or not all(map(_is_same, targets.found, found)):
-                targets = self._new_targets(http, found)
-            self._targets.now[key] = targets
-        return targets
+    def _resolved(self, http: HttpRoute, namespace: str, port: int) -> list[Resolved]:
+        resolve = self._clusters.resolve
+        found = [resolve(entry.destination, namespace, port) for entry in http.drawn]
+        for destination, _ in http.mirrored():
+            found.append(resolve(destination, namespace, port))
+        return found
 
-    def _new_targets(self, http: HttpRoute, found: Sequence[Resolved]) -> Targets:
+    def _targets(self, http: HttpRoute, found: Sequence[Resolved]) -> Targets:
+        """Those of an entry; plain entries that lead to the same share theirs."""
         if not http.is_plain:
             return _targets(http, found)
         key = (id(found[0]), http.destinations[0].weight)
@@ -154,6 +155,13 @@ class RouteCompiler:
         if targets is None:
             targets = self._plain[key] = _targets(http, found)
         return targets
+
+
+def _leads_to(placed: Placed, found: Sequence[Resolved] | None) -> bool:
+    """Whether this is what the destinations of an entry come to."""
+    if placed.targets is None or found is None:
+        return placed.targets is None and found is None
+    return all(map(_is_same, placed.targets.found, found))
 
 
 def _is_same(one: Resolved, other: Resolved) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from meshproxy.config.http_compile import RouteKey, Targets
+    from meshproxy.config.http_compile import Placed
     from meshproxy.config.http_policies import Retries
     from meshproxy.config.http_route import HttpRoute
     from meshproxy.config.servers import Address
+    from meshproxy.config.virtual_hosts import RouteList
     from meshproxy.config.virtual_service import VirtualService
-    from meshproxy.routes import Route, VirtualHost
+    from meshproxy.routes import VirtualHost
     from meshproxy.routing import RouteTable
 
 _K = TypeVar("_K")
@@ -34,8 +35,8 @@ class Kept(Generic[_K, _V]):
 class Memory:
     """Things of all kinds.
 
-    ``targets``: where an entry's requests go from a port. ``routes``: by entry, match block and port. ``lists``: those
-    of a virtual service at a port of a gateway. ``hosts`` and ``tables``: by address. ``merged``: of a delegating entry
+    ``placed``: entries at a port, with their routes. ``lists``: the routes of a virtual service at a port of a gateway.
+    ``hosts`` and ``tables``: by address. ``merged``: of a delegating entry
     and one of its delegate, None where they exclude each other. ``delegating``: virtual services with the routes of
     their delegates. ``reachable``: virtual services without a route that is never reached, with the number of
     comparisons that it took to see that.
@@ -43,9 +44,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.retries: Retries | None = None
-        self.targets: Kept[tuple[HttpRoute, int], Targets] = Kept()
-        self.routes: Kept[RouteKey, Route] = Kept()
-        self.lists: Kept[tuple[VirtualService, int, str], dict[RouteKey, Route]] = Kept()
+        self.placed: Kept[tuple[HttpRoute, int], Placed] = Kept()
+        self.lists: Kept[tuple[VirtualService, int, str], RouteList] = Kept()
         self.hosts: Kept[tuple[Address, str], VirtualHost] = Kept()
         self.tables: Kept[Address, RouteTable] = Kept()
         self.merged: Kept[tuple[HttpRoute, HttpRoute], HttpRoute | None] = Kept()
@@ -68,7 +68,7 @@ class Memory:
         """Forget the routes of the load before if other retries than these held for them."""
         if retries != self.retries:
             self.retries = retries
-            for kept in (self.targets, self.routes, self.lists):
+            for kept in (self.placed, self.lists):
                 kept.before.clear()
 
     def _all(self) -> list[Kept[object, object]]:

@@ -24,7 +24,7 @@ ROOT_NAMESPACE = "istio-system"
 class MergedRule:
     """The rules of one namespace for one host that count as one; ``rules`` are those it consists of, oldest first.
 
-    ``selector``: only for proxies with these labels; None: for all.
+    ``selector``: only for proxies with these labels; None: for all. ``hashes``: some level has a ``consistentHash``.
     """
 
     host: str
@@ -33,6 +33,7 @@ class MergedRule:
     subsets: dict[str, Subset]
     selector: Mapping[str, str] | None = None
     rules: list[DestinationRule] = field(factory=list)
+    hashes: bool = False
 
     def add(self, rule: DestinationRule) -> None:
         """Take over what is not there yet."""
@@ -40,6 +41,7 @@ class MergedRule:
         for subset in rule.subsets:
             self.subsets.setdefault(subset.name, subset)
         self.rules.append(rule)
+        self.hashes = self.hashes or _hashes(rule)
 
     def effective(self, port: int, subset: Subset | None) -> Policy:
         """The blocks that hold for a cluster; a block that is None has its default."""
@@ -79,6 +81,12 @@ class MergedRule:
                     if level is not None and level.balancing is not None and level.balancing.consistent:
                         return level.balancing
         return None
+
+
+def _hashes(rule: DestinationRule) -> bool:
+    levels = [policy for policy in (rule.policy, *(it.policy for it in rule.subsets)) if policy is not None]
+    blocks = [it.balancing for level in levels for it in (level, *level.ports.values())]
+    return any(block is not None and block.consistent for block in blocks)
 
 
 _Audience = tuple[frozenset[str], frozenset[tuple[str, str]] | None]

@@ -7,11 +7,13 @@ Where a server redirects to https, that comes before all routes of its hosts, ev
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
 
 from meshproxy.config.clusters import Clusters
 from meshproxy.config.gateway import Server
-from meshproxy.config.http_compile import RouteCompiler, RouteKey
+from meshproxy.config.http_compile import Placed, RouteCompiler
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_policies import DEFAULT_RETRIES, Retries
 from meshproxy.config.memory import Memory
@@ -32,6 +34,14 @@ Places = dict[Metadata, set[tuple[str, int]]]
 _COST_OF_ANOTHER_PORT = 5  # Routes are made anew for each port.
 _PLAIN = RouteMatch(scheme=TextMatch(Comparison.EXACT, "http"))
 _TO_HTTPS = Redirect(scheme="https", keep_port=True)
+
+
+@frozen(eq=False)
+class RouteList:
+    """The routes of one virtual service, up to the first that takes everything, and the entries that they are of."""
+
+    entries: tuple[Placed, ...]
+    routes: tuple[Route, ...]
 
 
 class VirtualHosts:
@@ -58,7 +68,7 @@ class VirtualHosts:
             for name in dict.fromkeys(reference.name for reference in service.gateways):
                 by_gateway.setdefault(name, []).append(service)
         self._by_gateway = {name: _ByHost(services) for name, services in by_gateway.items()}
-        self._ordered: dict[tuple[int, ...], tuple[Route, ...]] = {}
+        self._ordered: dict[tuple[Route | RouteList | None, ...], tuple[Route, ...]] = {}
         self._left = MOST_ROUTES
         self._compiled: set[VirtualService] = set()
         self._hosts: dict[VirtualService, list[str]] = {}
@@ -67,7 +77,7 @@ class VirtualHosts:
 
     def table(self, servers: Sequence[Opened]) -> list[VirtualHost]:
         """The virtual hosts for the servers of one address, in the order in which they were joined."""
-        hosts: dict[str, dict[Route, None]] = {}
+        hosts: dict[str, dict[RouteList, None]] = {}
         redirects: dict[str, Route] = {}
         for opened in servers:
             redirect = None
@@ -84,12 +94,11 @@ class VirtualHosts:
                 if not common:
                     continue
                 self.places.setdefault(service.metadata, set()).add((name, opened.server.port))
-                routes = self._routes_of(service, opened.server.port, name)
-                if routes:
-                    self._left -= len(routes) * len(common)
+                found = self._list_of(service, opened.server.port, name)
+                if found.routes:
+                    self._left -= len(found.routes) * len(common)
                     for host in common:
-                        # The routes of a service that comes twice, through two gateways, need not be there twice.
-                        hosts.setdefault(host.lower(), {}).update(dict.fromkeys(routes))
+                        hosts.setdefault(host.lower(), {})[found] = None
                         if redirect is not None:
                             redirects.setdefault(host.lower(), redirect)
             if redirect is not None:
@@ -98,8 +107,8 @@ class VirtualHosts:
                     redirects.setdefault(entry.host.lower(), redirect)
         address = (servers[0].server.bind, servers[0].server.port)
         table = []
-        for host, routes in hosts.items():
-            ordered = self._in_order(routes, redirects.get(host))
+        for host, lists in hosts.items():
+            ordered = self._in_order(lists, redirects.get(host))
             known = self._virtual_hosts.before.get((address, host))
             if known is None or known.routes != ordered:
                 known = VirtualHost(host, ordered)
@@ -107,12 +116,13 @@ class VirtualHosts:
             table.append(known)
         return table
 
-    def _in_order(self, routes: Iterable[Route], redirect: Route | None) -> tuple[Route, ...]:
+    def _in_order(self, lists: Iterable[RouteList], redirect: Route | None) -> tuple[Route, ...]:
         """In order of precedence; the same tuple for hosts with the same routes."""
-        key = (id(redirect), *map(id, routes))
-        if key not in self._ordered:
-            self._ordered[key] = _in_precedence(routes, redirect)
-        return self._ordered[key]
+        key = (redirect, *lists)
+        ordered = self._ordered.get(key)
+        if ordered is None:
+            ordered = self._ordered[key] = _in_precedence(lists, redirect)
+        return ordered
 
     def _common_hosts(self, server: Server, service: VirtualService) -> list[str]:
         hosts = self._hosts.get(service)
@@ -120,37 +130,42 @@ class VirtualHosts:
             hosts = self._hosts[service] = [host for host, _ in service.hosts]
         return server.hosts_for(service.metadata.namespace).common(hosts)
 
-    def _routes_of(self, service: VirtualService, port: int, gateway: str) -> Collection[Route]:
+    def _list_of(self, service: VirtualService, port: int, gateway: str) -> RouteList:
         key = (service, port, gateway)
         found = self._lists.now.get(key)
         if found is None:
             found = self._lists.before.get(key)
-            namespace = service.metadata.namespace
-            if found is not None and all(self._compiler.is_as_before(http, namespace, port) for http, _, _ in found):
-                self._compiler.take_over(found)
-            else:
-                found = dict(self._entries(service, port, gateway))
+            if found is None or not self._is_still(found, service.metadata.namespace, port):
+                found = self._new_list(service, port, gateway)
             self._lists.now[key] = found
             if service in self._compiled:
-                self._left -= _COST_OF_ANOTHER_PORT * len(found)
+                self._left -= _COST_OF_ANOTHER_PORT * len(found.routes)
             self._compiled.add(service)
-        return found.values()
+        return found
 
-    def _entries(self, service: VirtualService, port: int, gateway: str) -> Iterable[tuple[RouteKey, Route]]:
-        """The list of one virtual service, which ends with the first entry that takes everything."""
-        namespace = service.metadata.namespace
+    def _is_still(self, known: RouteList, namespace: str, port: int) -> bool:
+        """Whether the entries of a list of the load before are those of this one."""
+        return all(self._compiler.place(it.http, namespace, port) is it for it in known.entries)
+
+    def _new_list(self, service: VirtualService, port: int, gateway: str) -> RouteList:
+        namespace, compiler = service.metadata.namespace, self._compiler
+        entries: list[Placed] = []
+        routes: list[Route] = []
         for http in service.http:
             if not http.acts:
                 continue
-            if not http.matches:
-                yield (http, None, port), self._compiler.route(http, None, namespace, port)
-                return
-            for match in http.matches:
-                if self._applies(match, port, gateway):
-                    route = self._compiler.route(http, match, namespace, port)
-                    yield (http, match, port), route
-                    if route.match.catch_all:
-                        return
+            placed = None
+            for match in http.matches or (None,):
+                if match is not None and service.narrowed and not self._applies(match, port, gateway):
+                    continue
+                if placed is None:
+                    placed = compiler.place(http, namespace, port)
+                    entries.append(placed)
+                route = compiler.route(placed, match)
+                routes.append(route)
+                if route.match.catch_all:
+                    return RouteList(tuple(entries), tuple(routes))
+        return RouteList(tuple(entries), tuple(routes))
 
     def _applies(self, match: Match, port: int, gateway: str) -> bool:
         if match.port is not None and match.port != port:
@@ -192,11 +207,14 @@ def _in_order(services: Iterable[VirtualService], namespace: str) -> list[Virtua
     return private + exported + public
 
 
-def _in_precedence(routes: Iterable[Route], redirect: Route | None) -> tuple[Route, ...]:
+def _in_precedence(lists: Iterable[RouteList], redirect: Route | None) -> tuple[Route, ...]:
     """First a redirect to https, then specific routes, then those that take everything."""
     first = [] if redirect is None else [redirect]
-    specific: list[Route] = []
-    last: list[Route] = []
-    for route in routes:
-        (last if route.match.catch_all else specific).append(route)
+    specific: dict[Route, None] = {}
+    last: dict[Route, None] = {}
+    for it in lists:
+        # Only the end of a list can take everything. What comes twice, through two gateways, need not be there twice.
+        end = it.routes[-1:] if it.routes[-1].match.catch_all else ()
+        specific.update(dict.fromkeys(it.routes[: len(it.routes) - len(end)]))
+        last.update(dict.fromkeys(end))
     return (*first, *specific, *last)

@@ -8,6 +8,7 @@ from meshproxy.config import checks, http_route, stream_routes
 from meshproxy.config.decoding import Fields
 from meshproxy.config.destinations import Destination, Scope
 from meshproxy.config.findings import Findings
+from meshproxy.config.http_match import Match
 from meshproxy.config.http_route import HttpRoute
 from meshproxy.config.metadata import Document, Metadata
 from meshproxy.config.names import MESH, complete_host, gateway_name, overlapping
@@ -43,6 +44,11 @@ class VirtualService:
     destinations: tuple[Destination, ...] = field(init=False, repr=False)
     """Those of all routes, and those that get copies."""
 
+    destination_hosts: frozenset[str] = field(init=False, repr=False)
+
+    narrowed: tuple[Match, ...] = field(init=False, repr=False)
+    """The match blocks that ask something of the gateway or of the proxy."""
+
     @destinations.default
     def _collect(self) -> tuple[Destination, ...]:
         found: list[Destination] = []
@@ -50,6 +56,14 @@ class VirtualService:
             found += [entry.destination for entry in route.destinations]
             found += [destination for destination, _ in route.mirrored()]
         return tuple(found)
+
+    @destination_hosts.default
+    def _hosts_of_destinations(self) -> frozenset[str]:
+        return frozenset([destination.host for destination in self.destinations])
+
+    @narrowed.default
+    def _narrowed_matches(self) -> tuple[Match, ...]:
+        return tuple([match for route in self.http for match in route.matches if not match.everywhere])
 
     @property
     def is_meshed(self) -> bool:

@@ -57,7 +57,7 @@ class Budget:
         return self.left > 0
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Earlier(Generic[_T]):
     order: int
     match: RouteMatch
@@ -66,9 +66,18 @@ class _Earlier(Generic[_T]):
 
 
 _PathKey = tuple[str, str]
+"""A kind of condition on a path, and its text."""
+
 _EVERY_PATH: _PathKey = ("", "")
-_IGNORING_CASE = "i"
-_EXACT, _PREFIX, _REGEX = Comparison.EXACT.value, Comparison.PREFIX.value, Comparison.REGEX.value
+_EXACT, _PREFIX, _REGEX = "exact", "prefix", "regex"
+_EXACT_FOLDED, _PREFIX_FOLDED = "exact in any case", "prefix in any case"
+_KINDS = {
+    Comparison.PRESENT: "",
+    Comparison.EXACT: _EXACT,
+    Comparison.PREFIX: _PREFIX,
+    Comparison.REGEX: _REGEX,
+}
+_FOLDED = {_EXACT: _EXACT_FOLDED, _PREFIX: _PREFIX_FOLDED}
 
 
 class Coverage(Generic[_T]):
@@ -81,8 +90,8 @@ class Coverage(Generic[_T]):
         self._bare: dict[_PathKey, _Earlier[_T]] = {}
         self._others: dict[_PathKey, list[_Earlier[_T]]] = {}
         self._equal: dict[object, _Earlier[_T]] = {}
+        self._texts: dict[str, dict[str, None]] = {kind: {} for kind in (*_KINDS.values(), *_FOLDED.values())}
         self._prefix_lengths: set[int] = set()
-        self._regexes: dict[str, None] = {}
         self._any_ignores_case = False
 
     def add(self, match: RouteMatch, tag: _T, scope: Scope = ANYWHERE) -> _T | None:
@@ -90,35 +99,34 @@ class Coverage(Generic[_T]):
 
         One that is covered needs no place: what it covers is covered by the other one as well.
         """
-        key = _path_key(match.path)
-        found = self._find(key, match, scope)
+        key, bare = _path_key(match.path), _is_bare(match, scope)
+        found = self._find(key, bare, match, scope)
         if found is None and not match.impossible:
-            self._put(key, _Earlier(self._count, match, scope, tag))
+            self._put(key, bare, _Earlier(self._count, match, scope, tag))
             self._count += 1
         return None if found is None else found.tag
 
     def find(self, match: RouteMatch, scope: Scope = ANYWHERE) -> _T | None:
         """The same without putting it anywhere."""
-        found = self._find(_path_key(match.path), match, scope)
+        found = self._find(_path_key(match.path), _is_bare(match, scope), match, scope)
         return None if found is None else found.tag
 
-    def _put(self, key: _PathKey, entry: _Earlier[_T]) -> None:
-        if _is_bare(entry.match, entry.scope):
+    def _put(self, key: _PathKey, bare: bool, entry: _Earlier[_T]) -> None:
+        if bare:
             self._bare[key] = entry
         else:
             self._others.setdefault(key, []).append(entry)
             self._equal[key, _rest(entry.match), entry.scope] = entry
         kind, text = key
-        if kind.startswith(_PREFIX):
+        self._texts[kind][text] = None
+        if kind in (_PREFIX, _PREFIX_FOLDED):
             self._prefix_lengths.add(len(text))
-        elif kind == _REGEX:
-            self._regexes[text] = None
-        self._any_ignores_case = self._any_ignores_case or kind.endswith(_IGNORING_CASE)
+        if kind in (_EXACT_FOLDED, _PREFIX_FOLDED):
+            self._any_ignores_case = True
 
-    def _find(self, key: _PathKey, match: RouteMatch, scope: Scope) -> _Earlier[_T] | None:
+    def _find(self, key: _PathKey, bare: bool, match: RouteMatch, scope: Scope) -> _Earlier[_T] | None:
         found: _Earlier[_T] | None = None
         # What has nothing but a path is covered by nothing else.
-        bare = _is_bare(match, scope)
         if not bare:
             found = self._equal.get((key, _rest(match), scope))
         for candidate in self._candidates(*key):
@@ -136,27 +144,31 @@ class Coverage(Generic[_T]):
         return None
 
     def _candidates(self, kind: str, text: str) -> Iterator[_PathKey]:
-        """The keys of all path conditions that cover one."""
-        yield _EVERY_PATH
-        if kind == _REGEX:
+        """The keys of all path conditions so far that cover one."""
+        texts = self._texts
+        if texts[""]:
+            yield _EVERY_PATH
+        if kind == _REGEX and text in texts[_REGEX]:
             yield kind, text
         if not kind or kind == _REGEX:
             return
-        exact = kind.startswith(_EXACT)
+        is_exact, is_folded = kind in (_EXACT, _EXACT_FOLDED), kind in (_EXACT_FOLDED, _PREFIX_FOLDED)
         # What ignores case covers both; what does not covers only texts without letters of which case is ignored.
-        folded = text.lower() if self._any_ignores_case else None
-        plain = None if kind.endswith(_IGNORING_CASE) and text != text.upper() else text
-        for suffix, searched in (("", plain), (_IGNORING_CASE, folded)):
-            if searched is not None:
-                if exact:
-                    yield _EXACT + suffix, searched
-                for length in self._prefix_lengths:
-                    if length <= len(searched):
-                        yield _PREFIX + suffix, searched[:length]
-                        if length > _USUAL and not self._budget.spend():
-                            return
+        searches = [] if is_folded and text != text.upper() else [(_EXACT, _PREFIX, text)]
+        if self._any_ignores_case:
+            searches.append((_EXACT_FOLDED, _PREFIX_FOLDED, text.lower()))
+        for exact, prefix, searched in searches:
+            if is_exact and searched in texts[exact]:
+                yield exact, searched
+            prefixes = texts[prefix]
+            for length in self._prefix_lengths:
+                if length <= len(searched):
+                    if searched[:length] in prefixes:
+                        yield prefix, searched[:length]
+                    if length > _USUAL and not self._budget.spend():
+                        return
         if kind == _EXACT:
-            for regex in self._regexes:
+            for regex in texts[_REGEX]:
                 if not self._budget.spend(10):
                     return
                 if _matches(regex, text):
@@ -224,11 +236,12 @@ def _is_bare(match: RouteMatch, scope: Scope) -> bool:
 def _path_key(path: PathMatch) -> _PathKey:
     """Equal for conditions that hold for the same paths, as far as that is easily said."""
     text = _plain_text(path)
-    if text.comparison is Comparison.PRESENT or (text.comparison is Comparison.PREFIX and text.value in ("", "/")):
+    kind, value = _KINDS[text.comparison], text.value
+    if not kind or (kind == _PREFIX and value in ("", "/")):
         return _EVERY_PATH
     if path.ignore_case and path.comparison is not Comparison.REGEX:
-        return text.comparison.value + _IGNORING_CASE, text.value.lower()
-    return text.comparison.value, text.value
+        return _FOLDED[kind], value.lower()
+    return kind, value
 
 
 def _plain_text(text: TextMatch | PathMatch) -> TextMatch | PathMatch:

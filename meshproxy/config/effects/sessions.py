@@ -7,6 +7,8 @@ several destinations one is drawn anew for each request.
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 from meshproxy.config.backend_policy import Blocks
 from meshproxy.config.destinations import Destination
 from meshproxy.config.effects.compiled import Compiled
@@ -18,11 +20,22 @@ from meshproxy.config.virtual_service import VirtualService
 
 def warn_of_lost_sessions(compiled: Compiled, findings: Findings) -> None:
     """Report destinations of active virtual services of which a ``consistentHash`` does not do what it says."""
+    are_kept = cache(partial(_are_kept, compiled))
     for service in compiled.active:
-        if service.metadata not in compiled.faulty:
+        namespace = service.metadata.namespace
+        kept = any(are_kept(host, namespace) for host in service.destination_hosts)
+        if kept and service.metadata not in compiled.faulty:
             for route in service.http:
                 if route.destinations:
                     _warn_of_route(route, service, compiled, findings)
+
+
+def _are_kept(compiled: Compiled, host: str, namespace: str) -> bool:
+    """Whether a rule or a policy may keep the sessions at a host, as an object in ``namespace`` means it."""
+    service, rule = compiled.target(host, namespace)
+    if service is None:
+        return False
+    return (rule is not None and rule.hashes) or bool(compiled.backend_policies.find(service.host, service.namespace))
 
 
 def _warn_of_route(route: HttpRoute, service: VirtualService, compiled: Compiled, findings: Findings) -> None:

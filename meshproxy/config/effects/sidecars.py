@@ -76,6 +76,8 @@ def _warn_of_bypassed(meshed: list[VirtualService], compiled: Compiled, findings
         if any(entry.destination.subset for route in service.http for entry in route.destinations):
             for host, _ in service.hosts:
                 by_subset.setdefault(host, service)
+    if not by_subset:
+        return
     for service in compiled.active:
         for destination in (it.destination for route in service.http for it in route.destinations):
             other = by_subset.get(destination.host)

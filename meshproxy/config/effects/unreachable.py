@@ -57,7 +57,8 @@ def _warn_within(service: VirtualService, budget: Budget, said: set[Location], f
             continue
         covered: list[tuple[Match, Location]] = []
         for match in route.matches:
-            earlier = _placed(coverage, route, match.compiled(), match.location, _scope(match, gateways))
+            scope = _scope(match, gateways) if service.narrowed else ANYWHERE
+            earlier = _placed(coverage, route, match.compiled(), match.location, scope)
             if earlier is not None:
                 covered.append((match, earlier))
         if len(covered) == len(route.matches):

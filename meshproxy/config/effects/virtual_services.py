@@ -104,14 +104,11 @@ def _warn_of_matches(service: VirtualService, compiled: Compiled, findings: Find
     where = compiled.places_of(service)
     if not where:
         return
-    idle = [
-        (match, reason)
-        for route in service.http
-        for match in route.matches
-        if not match.everywhere and (reason := _reason(match, where, compiled)) is not None
-    ]
-    total = sum(max(1, len(route.matches)) for route in service.http)
-    if service.http and len(idle) == total:
+    reasons = [(match, _reason(match, where, compiled)) for match in service.narrowed]
+    idle = [(match, reason) for match, reason in reasons if reason is not None]
+    if not idle:
+        return
+    if len(idle) == sum(max(1, len(route.matches)) for route in service.http):
         message = f"{service.metadata} has no effect: none of its matches is for a gateway and port that is opened"
         findings.warning(service.metadata.location, message, f"the first one {idle[0][1]}")
         return
