@@ -98,6 +98,10 @@ class RouteTable:
                 return routes[place]
         return route
 
+    def portions(self) -> list[object]:
+        """What the table has for each virtual host: the parts in which a large one can be freed, one after another."""
+        return list(self._compiled.items())
+
     def _compiled_for(self, authority: bytes) -> _Compiled:
         virtual_host = self.virtual_host(authority)
         compiled = _NOWHERE if virtual_host is None else self._compiled[virtual_host]

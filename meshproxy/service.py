@@ -70,7 +70,7 @@ class MeshService(Serving):
         )
         self.reload.setServiceParent(self)  # type: ignore[no-untyped-call]
         self.handover: Handover | None = None
-        self._first = snapshot
+        self._first: Snapshot | None = snapshot
         self._signals: ProcessSignals | None = None
         if with_signals:
             self._signals = ProcessSignals(
@@ -82,11 +82,13 @@ class MeshService(Serving):
 
         For a process that still has its terminal: raises ``ConfigError``, and nothing needs a running reactor.
         """
+        assert self._first is not None
         self.sockets.open(self._first.listeners)
         self.switch_access_log(self._first)
 
     def privilegedStartService(self) -> None:
         """Open the sockets unless that was done; raises ``ConfigError``."""
+        assert self._first is not None
         self.sockets.open(self._first.listeners)
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
@@ -95,9 +97,11 @@ class MeshService(Serving):
         if self._signals is not None:
             # First: whoever reads in the log that this process serves may send one.
             self._signals.install()
-        self._install(self._first)
-        self.reload.installed(self._first)
-        warn_about_settings(self.settings, self.sockets, self._first)
+        first, self._first = self._first, None  # it may be large, and another one may come
+        assert first is not None
+        self._install(first)
+        self.reload.installed(first)
+        warn_about_settings(self.settings, self.sockets, first)
         super().startService()
 
     def _install(self, snapshot: Snapshot) -> None:

@@ -37,6 +37,7 @@ from meshproxy.net.addresses import reason
 from meshproxy.net.ports import Ports
 from meshproxy.net.sockets import ListenerKey
 from meshproxy.reload import RunInThread
+from meshproxy.routing import RouteTable
 from meshproxy.upstream.building import Builds
 from meshproxy.upstream.discovery import Discovery
 from meshproxy.upstream.names import Resolver
@@ -150,11 +151,21 @@ class Serving(MultiService):
         """
         self.switch_access_log(snapshot)
         self.ports.empty({listening for group in sockets.values() for listening in group})
-        first = self.gateway.snapshot is None
+        before = self.gateway.snapshot
         self.gateway.install(snapshot)
         self.ports.serve(sockets, self.gateway.factory)
-        if first:
+        if before is None:
             self._settle()
+        else:
+            # In the next turn, when nobody has the whole of it any more.
+            self.reactor.callLater(0, Deferred.fromCoroutine, self._drop(_portions(before)))
+
+    async def _drop(self, portions: list[object]) -> None:
+        """Free what a former snapshot consists of: a large one takes longer than requests should wait."""
+        turns = Turns(self.reactor)
+        while portions:
+            portions.pop()
+            await turns.pause()
 
     # Access log
 
@@ -242,6 +253,17 @@ class Serving(MultiService):
     def stop_changing(self) -> Deferred[None]:
         """Install nothing any more; fires when a change that is under way has ended."""
         return all_ended([])
+
+
+def _portions(snapshot: Snapshot) -> list[object]:
+    """All of a snapshot of which there may be very much, in portions that are small."""
+    tables = [it.routes for it in snapshot.listeners if isinstance(it.routes, RouteTable)]
+    return [
+        *(portion for table in tables for portion in table.portions()),
+        *snapshot.clusters.values(),
+        *snapshot.origins.values(),
+        *snapshot.warnings,
+    ]
 
 
 def all_ended(deferreds: list[Deferred[None]]) -> Deferred[None]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,10 +19,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshproxy.config.sources import Sources
 from meshproxy.errors import ConfigError
 from meshproxy.http import logwriter
-from meshproxy.model import Cluster, Endpoint, MeshSettings, Snapshot
+from meshproxy.model import Cluster, Endpoint, Listener, MeshSettings, Snapshot
 from meshproxy.net.probing import Prober
 from meshproxy.net.sockets import Sockets
 from meshproxy.reload import Result
+from meshproxy.routes import VirtualHost
+from meshproxy.routing import RouteTable
 from meshproxy.service import MeshService
 from meshproxy.serving import Settings, access_log_path
 from meshproxy.strategies.round_robin import RoundRobinBuilder
@@ -253,6 +256,18 @@ class ReloadTests(ServiceTestCase):
         service = self.started(settle=lambda: settled.append(1))
         self.reload(service, snapshot(81))
         self.assertEqual(len(settled), 1)
+
+    def test_former_snapshot_is_freed(self) -> None:
+        """Nobody keeps what was served before, the first one neither; it goes in portions, behind the installation."""
+        hosts = [VirtualHost(f"h{number}.test", ()) for number in range(3)]
+        left = [weakref.ref(it) for it in hosts]
+        first = evolve(snapshot(80), listeners=(Listener("", 80, RouteTable(hosts)),))
+        service = self.started(first)
+        del hosts, first
+        self.assertIs(self.reload(service, snapshot(80, digest="b")), Result.INSTALLED)
+        self.assertNotIn(None, [it() for it in left])
+        self.reactor.advance(0)
+        self.assertEqual([it() for it in left], [None] * 3)
 
 
 class Child(Service):
