@@ -133,6 +133,10 @@ def _warn_of_empty_subsets(applied: _Applied, findings: Findings) -> None:
 def _warn_of_replaced_blocks(applied: _Applied, findings: Findings) -> None:
     """Blocks in the place of which narrower ones come at each port and subset that routes lead to."""
     merged = applied.merged
+    if not (merged.policy is not None and merged.policy.ports) and all(
+        subset.policy is None for subset in merged.subsets.values()
+    ):
+        return  # nearly all: there is nothing narrower
     numbers = {number for service in applied.services for number in service.ports}
     used = [(port, merged.subsets.get(name)) for port, name in sorted(applied.used) if port in numbers]
     subsets = {id(subset): subset.policy for _, subset in used if subset is not None and subset.policy is not None}

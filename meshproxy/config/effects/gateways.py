@@ -11,11 +11,14 @@ from meshproxy.config.names import EVERYWHERE, HostSet
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.errors import Location
 
+_ALL_ADDRESSES = "0.0.0.0"
+
 
 def warn_of_gateways(compiled: Compiled, findings: Findings) -> None:
     """Report selectors that this proxy does not meet, hosts that nobody has routes for, and conflicts."""
     _warn_of_selectors(compiled, findings)
     _warn_of_repeated_hosts(compiled, findings)
+    _warn_of_same_address(compiled, findings)
     if "VirtualService" not in compiled.objects.broken:
         for table in compiled.tables:
             _warn_of_hosts(table, compiled, findings)
@@ -51,6 +54,17 @@ def _warn_of_repeated_hosts(compiled: Compiled, findings: Findings) -> None:
                         " the routes of both are joined for it"
                     )
                     findings.warning(entry.location, message, f"see {place.location}", "IST0145")
+
+
+def _warn_of_same_address(compiled: Compiled, findings: Findings) -> None:
+    """Servers whose ``bind`` says what servers without one mean anyway: only one of two listeners gets the address."""
+    plain = {table.port: table for table in compiled.tables if not table.bind}
+    for table in compiled.tables:
+        other = plain.get(table.port)
+        if table.bind == _ALL_ADDRESSES and other is not None:
+            message = f"bind {table.bind} is the address of servers without bind: both cannot listen on it"
+            first = other.servers[0][1].location
+            findings.warning(table.servers[0][1].location, message, f"leave bind away; see {first}")
 
 
 def _warn_of_hosts(table: Table, compiled: Compiled, findings: Findings) -> None:

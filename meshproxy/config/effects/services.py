@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
-from meshproxy.config.names import is_visible
+from meshproxy.config.names import complete_host, is_visible
 from meshproxy.config.service_entry import EntryPort, ServiceEntry
 from meshproxy.config.services import Service
 
@@ -12,20 +12,20 @@ from meshproxy.config.services import Service
 def warn_of_services(compiled: Compiled, findings: Findings) -> None:
     """Report what of the services is lost."""
     entries = [it for it in compiled.objects.service_entries if it.metadata not in compiled.faulty]
-    _warn_of_short_hosts(entries, findings)
+    _warn_of_short_hosts(entries, compiled.identity.cluster_domain, findings)
     _warn_of_lost_parts(entries, findings)
     _warn_of_overruled(compiled, findings)
     _warn_of_protocols(entries, compiled, findings)
     _warn_of_slices(compiled, findings)
 
 
-def _warn_of_short_hosts(entries: list[ServiceEntry], findings: Findings) -> None:
+def _warn_of_short_hosts(entries: list[ServiceEntry], cluster_domain: str, findings: Findings) -> None:
     for entry in entries:
         for host, place in entry.hosts:
             if "." not in host:
                 message = (
                     f"no destination can reach host {host}: there the name means"
-                    f" {host}.{entry.metadata.namespace}.svc.cluster.local, here it does not"
+                    f" {complete_host(host, entry.metadata.namespace, cluster_domain)}, here it does not"
                 )
                 findings.warning(place, message, "give it a name with a dot")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.effects.covering import ANYWHERE, Budget, Coverage, Scope
 from meshproxy.config.effects.joined import Owners, owners_of_routes, warn_across
+from meshproxy.config.effects.virtual_services import reason_against
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
 from meshproxy.config.http_route import HttpRoute
@@ -31,6 +32,7 @@ def warn_of_unreachable(compiled: Compiled, findings: Findings) -> None:
             _warn_within(service, budget, said, findings)
             if len(said) == before and budget.left > 0:
                 compiled.memory.reachable.now[service] = left - budget.left
+    _warn_at_places(compiled, budget, said, findings)
     _warn_behind_delegates(compiled, budget, said, findings)
     warn_across(compiled, budget, said, findings)
 
@@ -93,6 +95,34 @@ def _scope(match: Match, gateways: frozenset[str]) -> Scope:
         return ANYWHERE
     asked = match.gateways if match.gateways is None or not gateways <= match.gateways else None
     return Scope(match.port, asked, frozenset(match.source_labels.items()), match.source_namespace)
+
+
+def _warn_at_places(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:
+    """Report what is reached at none of the gateways and ports that there are, by conditions on these."""
+    for service in compiled.active:
+        if service.metadata in compiled.faulty or all(match.everywhere for it in service.http for match in it.matches):
+            continue
+        covered: dict[Location, tuple[HttpRoute, Location]] = {}
+        reached: set[Location] = set()
+        for place in compiled.places_of(service):
+            coverage: Coverage[Location] = Coverage(budget)
+            for route in service.http:
+                blocks = [it for it in route.matches if reason_against(it, {place}, compiled) is None]
+                if route.matches and not blocks:
+                    continue
+                conditions = [it.compiled() for it in blocks] or [RouteMatch()]
+                earlier = [_placed(coverage, route, it, route.location, ANYWHERE) for it in conditions]
+                if any(it is None for it in earlier):
+                    reached.add(route.location)
+                else:
+                    covered[route.location] = (route, earlier[-1] or route.location)
+        for location, (route, first) in covered.items():
+            if location not in reached and location not in said:
+                said.update((location, *(match.location for match in route.matches)))
+                message = (
+                    "this route is never reached: at each port and gateway here, earlier ones take all its requests"
+                )
+                findings.warning(location, message, f"see {first}")
 
 
 def _warn_behind_delegates(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:

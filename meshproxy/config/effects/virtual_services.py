@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from meshproxy.config.diagnostics import suggest
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
@@ -104,7 +106,7 @@ def _warn_of_matches(service: VirtualService, compiled: Compiled, findings: Find
     where = compiled.places_of(service)
     if not where:
         return
-    reasons = [(match, _reason(match, where, compiled)) for match in service.narrowed]
+    reasons = [(match, reason_against(match, where, compiled)) for match in service.narrowed]
     idle = [(match, reason) for match, reason in reasons if reason is not None]
     if not idle:
         return
@@ -116,8 +118,8 @@ def _warn_of_matches(service: VirtualService, compiled: Compiled, findings: Find
         findings.warning(match.location, f"this match has no effect: it {reason}")
 
 
-def _reason(match: Match, where: set[tuple[str, int]], compiled: Compiled) -> str | None:
-    """Why a block holds nowhere; None if it holds somewhere."""
+def reason_against(match: Match, where: Set[tuple[str, int]], compiled: Compiled) -> str | None:
+    """Why a block holds at none of these gateways and ports; None if it holds somewhere."""
     if match.gateways is not None:
         where = {(gateway, port) for gateway, port in where if gateway in match.gateways}
         if not where:

@@ -48,6 +48,16 @@ class GatewayTests(SynchronousTestCase):
         redirecting = TWO_HOSTS.replace("servers: [{", "servers: [{tls: {httpsRedirect: true}, ")
         self.assertEqual(warnings(istio("Gateway", "gw", redirecting)), [])
 
+    def test_same_address(self) -> None:
+        """A bind that says what servers without one mean."""
+        plain, bound = istio("Gateway", "gw", TWO_HOSTS), istio("Gateway", "other", TWO_HOSTS)
+        vs = istio("VirtualService", "a", ONE_ROUTE.replace("[gw]", "[gw, other]") % "a.test, B.test")
+        (found,) = warnings(plain, bound.replace("servers: [{", "servers: [{bind: 0.0.0.0, "), SERVICE, vs)
+        self.assertIn("mesh.yaml:11:13: warning: bind 0.0.0.0 is the address of servers without bind", found)
+        self.assertIn("see mesh.yaml:5:13", found)
+        elsewhere = bound.replace("servers: [{", "servers: [{bind: 127.0.0.1, ")
+        self.assertEqual(warnings(plain, elsewhere, SERVICE, vs), [])
+
     def test_same_host_twice(self) -> None:
         """Two gateways with one host on one port, with both places."""
         first, second = istio("Gateway", "gw", TWO_HOSTS), istio("Gateway", "other", TWO_HOSTS)

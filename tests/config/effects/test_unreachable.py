@@ -50,7 +50,9 @@ class WithinTests(SynchronousTestCase):
 
     def test_nothing_to_say(self) -> None:
         """Routes from the special to the general."""
-        self.assertEqual(self.found(route("{uri: {prefix: /a}, port: 80}", AB), route(A), route(B), route()), [])
+        self.assertEqual(
+            self.found(route(AB, "{method: {exact: GET}, uri: {prefix: /a}}"), route(A), route(B), route()), []
+        )
 
     def test_delegates(self) -> None:
         """A route that delegates need not take all that it asks for; it can be unreachable itself."""
@@ -60,6 +62,28 @@ class WithinTests(SynchronousTestCase):
         self.assertEqual(warnings(GATEWAY, SERVICE, outer, inner), [])
         found = warnings(GATEWAY, SERVICE, service("vs", route(A), delegating), inner)
         self.assertIn("mesh.yaml:30:5: warning: this route is never reached", found[0])
+
+
+class PlaceTests(SynchronousTestCase):
+    TWO_PORTS = GATEWAY.replace("\n---", "\n  - hosts: ['*']\n    port: {name: other, number: 81, protocol: HTTP}\n---")
+
+    def found(self, *routes: str) -> list[str]:
+        return warnings(self.TWO_PORTS, SERVICE, service("vs", *routes))
+
+    def test_no_port_is_left(self) -> None:
+        """A route behind others that take everything at each port there is."""
+        (found,) = self.found(route("{port: 80}"), route("{port: 81}"), route())
+        self.assertIn("mesh.yaml:33:5: warning: this route is never reached: at each port and gateway here", found)
+        self.assertIn("(see mesh.yaml:32:5)", found)
+        self.assertEqual(len(warnings(GATEWAY, SERVICE, service("vs", route("{port: 80}"), route(A)))), 1)
+        self.assertEqual(self.found(route("{port: 80}"), route()), [])
+        self.assertEqual(self.found(route("{port: 80}"), route("{port: 81, uri: {prefix: /a}}"), route(B)), [])
+
+    def test_every_proxy_is_meant(self) -> None:
+        """Conditions on the proxy that this one meets ask for nothing."""
+        for condition in ("sourceLabels: {istio: ingressgateway}", "sourceNamespace: istio-system", "gateways: [gw]"):
+            (found,) = self.found(route(f"{{{condition}}}"), route())
+            self.assertIn("this route is never reached", found)
 
 
 class AcrossTests(SynchronousTestCase):
