@@ -74,6 +74,13 @@ class Match:
         return self.port is None and self.gateways is None and not self.source_labels and not self.source_namespace
 
     @property
+    def may_exclude(self) -> bool:
+        """Whether there are conditions that depend on the gateway or its hosts, or that may contradict each other."""
+        return (
+            self.scheme is not None or self.authority is not None or (bool(self.headers) and bool(self.without_headers))
+        )
+
+    @property
     def identity(self) -> object:
         """Equal for blocks that hold for the same requests."""
         maps: tuple[Mapping[str, object], ...] = (self.headers, self.without_headers, self.query, self.source_labels)

@@ -49,6 +49,9 @@ class VirtualService:
     narrowed: tuple[Match, ...] = field(init=False, repr=False)
     """The match blocks that ask something of the gateway or of the proxy."""
 
+    judged: tuple[Match, ...] = field(init=False, repr=False)
+    """The match blocks with conditions that may exclude all requests or each other."""
+
     @destinations.default
     def _collect(self) -> tuple[Destination, ...]:
         found: list[Destination] = []
@@ -64,6 +67,10 @@ class VirtualService:
     @narrowed.default
     def _narrowed_matches(self) -> tuple[Match, ...]:
         return tuple([match for route in self.http for match in route.matches if not match.everywhere])
+
+    @judged.default
+    def _judged_matches(self) -> tuple[Match, ...]:
+        return tuple([match for route in self.http for match in route.matches if match.may_exclude])
 
     @property
     def is_meshed(self) -> bool:

@@ -12,7 +12,8 @@ from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.effects.covering import text_covers
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
-from meshproxy.config.names import is_within
+from meshproxy.config.names import HostSet, is_within
+from meshproxy.config.virtual_service import VirtualService
 from meshproxy.regex import full_match
 from meshproxy.routes import Comparison, TextMatch
 from meshproxy.routing import host_of
@@ -26,26 +27,44 @@ def warn_of_unmet_conditions(compiled: Compiled, findings: Findings) -> None:
     # Nothing but a trusted proxy can say that a request came over TLS.
     schemes = ("http", _HTTPS) if compiled.objects.mesh.settings.trusted_proxies else ("http",)
     for service in compiled.active:
-        if service.metadata in compiled.faulty:
-            continue
-        for route in service.http:
-            for match in route.matches:
-                both = bool(match.headers) and bool(match.without_headers)
-                if both or match.scheme is not None or match.authority is not None:
-                    reason = _reason(match, schemes, [host for host, _ in service.hosts])
-                    if reason:
-                        hint = _HINT if match.scheme is not None and _meets(_HTTPS, match.scheme) else ""
-                        findings.warning(match.location, f"no request meets this match: {reason}", hint)
+        if service.judged and service.metadata not in compiled.faulty:
+            for match in service.judged:
+                reason = _reason(match, schemes, service) or _other_host(match, service, compiled)
+                if reason:
+                    hint = _HINT if match.scheme is not None and _meets(_HTTPS, match.scheme) else ""
+                    findings.warning(match.location, f"no request meets this match: {reason}", hint)
 
 
-def _reason(match: Match, schemes: tuple[str, ...], hosts: list[str]) -> str:
+def _reason(match: Match, schemes: tuple[str, ...], service: VirtualService) -> str:
     """Why no request meets a block, "" if that is not certain."""
     if match.scheme is not None and not any(_meets(scheme, match.scheme) for scheme in schemes):
         return f"the scheme of requests is {' or '.join(schemes)} here"
-    if match.authority is not None and not any(_may_be_of(host.lower(), match.authority) for host in hosts):
-        return f"its authority {match.authority.value!r} is of no host of this VirtualService"
+    authority = match.authority
+    if authority is not None and not any(_may_be_of(host.lower(), authority) for host, _ in service.hosts):
+        return f"its authority {authority.value!r} is of no host of this VirtualService"
     name = _contradiction(match.headers, match.without_headers)
     return f"what withoutHeaders says of {name!r} excludes what headers says" if name else ""
+
+
+def _other_host(match: Match, service: VirtualService, compiled: Compiled) -> str:
+    """Why none does for which there is no host here, or a narrower one than any of this virtual service."""
+    authority = match.authority
+    if authority is None or authority.comparison is not Comparison.EXACT or any(it.delegate for it in service.http):
+        return ""
+    own = {place for it in service.http for place in (it.location, *(block.location for block in it.matches))}
+    name = host_of(authority.value.encode()).decode()
+    others: list[str | None] = []
+    for table in compiled.tables:
+        hosts = {host.host: host for host in table.virtual_hosts}
+        if any(route.location in own for host in hosts.values() for route in host.routes):
+            chosen = name if name in hosts else HostSet(hosts).narrowest(name)
+            if chosen is not None and any(route.location in own for route in hosts[chosen].routes):
+                return ""
+            others.append(chosen)
+    narrower = next(filter(None, others), "")
+    if narrower:
+        return f"requests for {name} are those of host {narrower}, which has no route of this VirtualService"
+    return f"its Gateways have no host for {name}" if others else ""
 
 
 def _meets(text: str, condition: TextMatch) -> bool:

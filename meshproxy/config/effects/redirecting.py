@@ -1,4 +1,4 @@
-"""Virtual services that no request comes to, since all of their hosts are redirected to https."""
+"""Routes that no request comes to, since all of their hosts are redirected to https."""
 
 from __future__ import annotations
 
@@ -13,27 +13,36 @@ _HINT = "behind a proxy that ends TLS, numTrustedProxies of the Mesh document le
 
 
 def warn_of_redirected(compiled: Compiled, findings: Findings) -> None:
-    """Report virtual services all of whose routes stand behind a redirect that takes every request."""
+    """Report routes that stand behind a redirect that takes every request wherever they are; at once if all do."""
     if compiled.objects.mesh.settings.trusted_proxies:
         return
     redirects = {id(host): place for it in compiled.tables for host in it.virtual_hosts if (place := _redirect(host))}
     if not redirects:
         return
-    owners = owners_of_routes(compiled)
-    reached: set[VirtualService] = set()
-    redirected: dict[VirtualService, Location] = {}
+    reached: set[Location] = set()
+    redirected: dict[Location, Location] = {}
     for table in compiled.tables:
         for host in table.virtual_hosts:
             place = redirects.get(id(host))
-            served = {owners[it.location] for it in host.routes if it.location is not None and it.location in owners}
+            served = [it.location for it in host.routes if it.location is not None and it.location != place]
             if place is None:
-                reached |= served
+                reached.update(served)
             else:
-                redirected.update((service, place) for service in served if service not in redirected)
-    for service, place in redirected.items():
-        if service not in reached and service.metadata not in compiled.faulty:
-            message = f"{service.metadata} has no effect: all requests for its hosts are redirected to https"
-            findings.warning(service.metadata.location, message, f"see {place}; {_HINT}")
+                redirected.update((location, place) for location in served if location not in redirected)
+    owners = owners_of_routes(compiled)
+    serving = {owners[location] for location in reached if location in owners}
+    told: set[VirtualService] = set()
+    for location, place in redirected.items():
+        owner = owners.get(location)
+        if owner is None or location in reached or owner in told or owner.metadata in compiled.faulty:
+            continue
+        if owner in serving:
+            message = "no request reaches this: all that would are redirected to https"
+            findings.warning(location, message, f"see {place}; {_HINT}")
+        else:
+            told.add(owner)
+            message = f"{owner.metadata} has no effect: all requests for its hosts are redirected to https"
+            findings.warning(owner.metadata.location, message, f"see {place}; {_HINT}")
 
 
 def _redirect(host: VirtualHost) -> Location | None:

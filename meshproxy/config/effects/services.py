@@ -57,11 +57,10 @@ def _warn_of_overruled(compiled: Compiled, findings: Findings) -> None:
     chosen: dict[str, dict[Service, None]] = {}
     shared = {host for host in compiled.services.hosts if len(compiled.services.all(host)) > 1}
     for virtual_service in compiled.active if shared else ():
-        for destination in virtual_service.destinations:
-            if destination.host in shared:
-                service, _ = compiled.target(destination.host, virtual_service.metadata.namespace)
-                if service is not None:
-                    chosen.setdefault(destination.host, {})[service] = None
+        for host in sorted(virtual_service.destination_hosts & shared):
+            service, _ = compiled.target(host, virtual_service.metadata.namespace)
+            if service is not None:
+                chosen.setdefault(host, {})[service] = None
     for host, services in chosen.items():
         winner = next(iter(services))
         for service in compiled.services.all(host):

@@ -1,14 +1,15 @@
 """Routes that no request reaches, because earlier ones take all that they ask for.
 
-Three times: for each virtual service as it is written, with the codes of ``istioctl analyze``; for each with the routes
-of its delegates; and for each host of a table, where the routes of several virtual services are joined.
+Four times: for each virtual service as it is written, with the codes of ``istioctl analyze``; for each at the gateways
+and ports that there are, and for each with the routes of its delegates; and for each host of a table, where the routes
+of several virtual services are joined.
 """
 
 from __future__ import annotations
 
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.effects.covering import ANYWHERE, Budget, Coverage, Scope
-from meshproxy.config.effects.joined import Owners, owners_of_routes, warn_across
+from meshproxy.config.effects.joined import owners_of_routes, warn_across
 from meshproxy.config.effects.virtual_services import reason_against
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
@@ -19,22 +20,34 @@ from meshproxy.routes import RouteMatch
 
 _WHOLE_ROUTE = "IST0130"
 _ONE_MATCH = "IST0131"
-_EVERYTHING = [(RouteMatch(), ANYWHERE)]
+_AT_EACH_PLACE = "at each port and gateway here, earlier ones take all of its requests"
+
+_Block = tuple[Location, Location]
+"""Where a route stands, and where one of its match blocks does: the route itself where it has none."""
 
 
 def warn_of_unreachable(compiled: Compiled, findings: Findings) -> None:
     """Report all routes and match blocks that are never reached."""
     said: set[Location] = set()
     budget = Budget()
+    used = _used_delegates(compiled)
     for service in compiled.objects.virtual_services:
-        if service.metadata not in compiled.faulty and not _is_known(service, compiled, budget):
+        if service.metadata in compiled.faulty or service.metadata.qualified in used:
+            continue
+        if not _is_known(service, compiled, budget):
             before, left = len(said), budget.left
             _warn_within(service, budget, said, findings)
             if len(said) == before and budget.left > 0:
                 compiled.memory.reachable.now[service] = left - budget.left
     _warn_at_places(compiled, budget, said, findings)
-    _warn_behind_delegates(compiled, budget, said, findings)
+    _warn_of_delegated(compiled, budget, said, findings)
     warn_across(compiled, budget, said, findings)
+
+
+def _used_delegates(compiled: Compiled) -> set[str]:
+    """The qualified names of virtual services that others delegate to, which are looked at together with those."""
+    roots = compiled.memory.delegating.now
+    return {route.delegate.qualified for root in roots for route in root.http if route.delegate is not None}
 
 
 def _is_known(service: VirtualService, compiled: Compiled, budget: Budget) -> bool:
@@ -90,88 +103,91 @@ def _warn_of_route(route: HttpRoute, earlier: list[Location], said: set[Location
 
 
 def _scope(match: Match, gateways: frozenset[str]) -> Scope:
-    """What a block asks of the gateway; ``gateways`` are those that its virtual service is for anyway."""
+    """What a block asks of the gateway; ``gateways`` are those of its virtual service, none for a delegate."""
     if match.everywhere:
         return ANYWHERE
-    asked = match.gateways if match.gateways is None or not gateways <= match.gateways else None
+    anyway = match.gateways is not None and bool(gateways) and gateways <= match.gateways
+    asked = None if anyway else match.gateways
     return Scope(match.port, asked, frozenset(match.source_labels.items()), match.source_namespace)
 
 
 def _warn_at_places(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:
     """Report what is reached at none of the gateways and ports that there are, by conditions on these."""
     for service in compiled.active:
-        if service.metadata in compiled.faulty or all(match.everywhere for it in service.http for match in it.matches):
+        if not service.narrowed or service.metadata in compiled.faulty:
             continue
-        covered: dict[Location, tuple[HttpRoute, Location]] = {}
+        covered: dict[Location, Location] = {}
         reached: set[Location] = set()
-        for place in compiled.places_of(service):
+        for place in sorted(compiled.places_of(service)):
             coverage: Coverage[Location] = Coverage(budget)
             for route in service.http:
                 blocks = [it for it in route.matches if reason_against(it, {place}, compiled) is None]
-                if route.matches and not blocks:
-                    continue
-                conditions = [it.compiled() for it in blocks] or [RouteMatch()]
-                earlier = [_placed(coverage, route, it, route.location, ANYWHERE) for it in conditions]
-                if any(it is None for it in earlier):
-                    reached.add(route.location)
-                else:
-                    covered[route.location] = (route, earlier[-1] or route.location)
-        for location, (route, first) in covered.items():
-            if location not in reached and location not in said:
-                said.update((location, *(match.location for match in route.matches)))
-                message = (
-                    "this route is never reached: at each port and gateway here, earlier ones take all its requests"
+                conditions = [(it.location, it.compiled()) for it in blocks]
+                for location, condition in conditions if route.matches else [(route.location, RouteMatch())]:
+                    earlier = _placed(coverage, route, condition, location, ANYWHERE)
+                    if earlier is None:
+                        reached.add(location)
+                    else:
+                        covered.setdefault(location, earlier)
+        for route in service.http:
+            locations = [it.location for it in route.matches] or [route.location]
+            lost = [it for it in locations if it in covered and it not in reached]
+            if not lost or said.issuperset((route.location, *lost)):
+                continue
+            if reached.isdisjoint(locations):
+                findings.warning(
+                    route.location, f"this route is never reached: {_AT_EACH_PLACE}", f"see {covered[lost[0]]}"
                 )
-                findings.warning(location, message, f"see {first}")
+                said.update((route.location, *locations))
+                continue
+            for location in lost:
+                if location not in said:
+                    said.add(location)
+                    findings.warning(
+                        location, f"this match has no effect: {_AT_EACH_PLACE}", f"see {covered[location]}"
+                    )
 
 
-def _warn_behind_delegates(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:
-    """Report what of virtual services with delegates is never reached, but for what is in ``said``.
+def _warn_of_delegated(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:
+    """Report what is never reached in virtual services with the routes of their delegates.
 
-    Routes of a delegate are reported where that is so for all virtual services that delegate to it.
+    Of a delegate that is what no virtual service reaches: what is left out in one may be before it in another.
     """
-    roots = compiled.memory.delegating.now.values()
+    roots = [it for it in compiled.memory.delegating.now.values() if it.metadata not in compiled.faulty]
     if not roots:
         return
     owners = owners_of_routes(compiled)
-    covered: dict[Location, tuple[HttpRoute, Location]] = {}
-    reached: set[Location] = set()
+    covered: dict[_Block, Location] = {}
+    reached: set[_Block] = set()
+    blocks: dict[Location, dict[_Block, None]] = {}
     for root in roots:
-        if root.metadata not in compiled.faulty:
-            for route, earlier in _routes_of(root, budget):
+        coverage: Coverage[Location] = Coverage(budget)
+        gateways = frozenset(reference.name for reference in root.gateways)
+        for route in root.http:
+            conditions = [(it.location, it.compiled(), _scope(it, gateways)) for it in route.matches]
+            for location, condition, scope in conditions or [(route.location, RouteMatch(), ANYWHERE)]:
+                block = (route.location, location)
+                blocks.setdefault(route.location, {})[block] = None
+                earlier = coverage.add(condition, location, scope)
                 if earlier is None:
-                    reached.add(route.location)
+                    reached.add(block)
                 else:
-                    covered.setdefault(route.location, (route, earlier))
-    for place, (route, earlier) in covered.items():
-        if place not in reached and place not in said and _is_of_another(place, earlier, owners, compiled):
-            said.add(place)
-            said.update(match.location for match in route.matches)
-            message = f"this route is never reached: {owners[earlier].metadata} is before it and takes all its requests"
-            findings.warning(place, message, f"see {earlier}", _WHOLE_ROUTE)
-
-
-def _is_of_another(place: Location, earlier: Location, owners: Owners, compiled: Compiled) -> bool:
-    owner, winner = owners.get(place), owners.get(earlier)
-    return (
-        owner is not None
-        and winner is not None
-        and owner is not winner
-        and not {owner.metadata, winner.metadata} & compiled.faulty
-    )
-
-
-def _routes_of(root: VirtualService, budget: Budget) -> list[tuple[HttpRoute, Location | None]]:
-    """The routes, each with the place of one that takes all requests of its last block; None if it is reached."""
-    coverage: Coverage[Location] = Coverage(budget)
-    gateways = frozenset(reference.name for reference in root.gateways)
-    found = []
-    for route in root.http:
-        blocks: list[tuple[RouteMatch, Scope]] = _EVERYTHING
-        if route.matches:
-            blocks = [(match.compiled(), _scope(match, gateways)) for match in route.matches]
-        earlier = [coverage.add(condition, route.location, scope) for condition, scope in blocks]
-        # A block that an earlier one of the same route covers says nothing about the route.
-        reached = any(place is None for place in earlier)
-        found.append((route, None if reached else earlier[-1]))
-    return found
+                    covered.setdefault(block, earlier)
+    for place, found in blocks.items():
+        owner = owners.get(place)
+        lost = [it for it in found if it not in reached]
+        if owner is None or owner.metadata in compiled.faulty or not lost or place in said:
+            continue
+        if len(lost) == len(found):
+            said.update((place, *(location for _, location in lost)))
+            winner = owners.get(covered[lost[0]], owner)
+            who = "earlier ones take" if winner is owner else f"{winner.metadata} is before it and takes"
+            message = f"this route is never reached: {who} all of its requests"
+            findings.warning(place, message, f"see {covered[lost[0]]}", _WHOLE_ROUTE)
+            continue
+        for block in lost:
+            location = block[1]
+            if location not in said and owners.get(location) is owner:
+                said.add(location)
+                message = "this match has no effect: an earlier one takes all of its requests"
+                findings.warning(location, message, f"see {covered[block]}", _ONE_MATCH)

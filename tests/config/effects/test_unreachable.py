@@ -74,10 +74,20 @@ class PlaceTests(SynchronousTestCase):
         """A route behind others that take everything at each port there is."""
         (found,) = self.found(route("{port: 80}"), route("{port: 81}"), route())
         self.assertIn("mesh.yaml:33:5: warning: this route is never reached: at each port and gateway here", found)
-        self.assertIn("(see mesh.yaml:32:5)", found)
+        self.assertIn("(see mesh.yaml:31:14)", found)
         self.assertEqual(len(warnings(GATEWAY, SERVICE, service("vs", route("{port: 80}"), route(A)))), 1)
         self.assertEqual(self.found(route("{port: 80}"), route()), [])
         self.assertEqual(self.found(route("{port: 80}"), route("{port: 81, uri: {prefix: /a}}"), route(B)), [])
+
+    def test_blocks(self) -> None:
+        """A block among others that have an effect."""
+        (found,) = self.found(
+            route("{port: 80}"), route("{port: 81, uri: {prefix: /a}}", "{port: 80, uri: {prefix: /b}}")
+        )
+        self.assertIn("mesh.yaml:32:45: warning: this match has no effect", found)
+        (found,) = self.found(route("{uri: {prefix: /}, port: 80}", "{uri: {prefix: /}, port: 81}", GET))
+        self.assertIn("mesh.yaml:31:74: warning: this match has no effect: at each port and gateway here", found)
+        self.assertIn("(see mesh.yaml:31:", found)
 
     def test_every_proxy_is_meant(self) -> None:
         """Conditions on the proxy that this one meets ask for nothing."""
@@ -146,6 +156,25 @@ class DelegateTests(SynchronousTestCase):
         self.assertIn("mesh.yaml:45:5: warning: this route is never reached", found)
         self.assertEqual(self.found(service("vs", to_modest, route()), modest), [])
 
+    def test_for_other_gateways(self) -> None:
+        """A delegate is for whatever gateways its roots are for: a route for some leaves those for others alone."""
+        inner = istio("VirtualService", "inner", f"http:\n- {route('{gateways: [other]}')}\n- {route(A)}")
+        found = self.found(service("vs", "{delegate: {name: inner}}"), inner)
+        self.assertEqual([it for it in found if "never reached" in it], [])
+
+    def test_within_a_delegate(self) -> None:
+        """Of a delegate as of others, but for what is before it only in places where it is left out."""
+        inner = istio(
+            "VirtualService", "inner", f"http:\n- {route(A)}\n- {route(AB)}\n- {route(B, '{uri: {exact: /b}}')}"
+        )
+        whole, block = self.found(service("vs", "{delegate: {name: inner}}"), inner)
+        self.assertIn("mesh.yaml:37:5: warning: this route is never reached: earlier ones take", whole)
+        self.assertIn("mesh.yaml:38:35: warning: this match has no effect", block)
+        alone = [it for it in self.found(inner) if "IST013" in it]
+        self.assertEqual(len(alone), 2, alone)
+        narrow = self.found(service("vs", "{match: [{uri: {prefix: /a/b}}], delegate: {name: inner}}"), inner)
+        self.assertEqual([it for it in narrow if "IST013" in it], [])
+
     def test_of_several(self) -> None:
         """What is hidden in one virtual service and reached in another one is no matter."""
         inner = istio("VirtualService", "inner", f"http:\n- {route(AB)}")
@@ -168,3 +197,8 @@ class RedirectTests(SynchronousTestCase):
         plain = GATEWAY.replace("name: gw", "name: plain").replace("number: 80", "number: 81")
         both = service("vs", route()).replace("[gw]", "[gw, plain]")
         self.assertEqual(warnings(redirecting, plain, SERVICE, both), [])
+        both = service("vs", route("{gateways: [gw]}"), route()).replace("[gw]\nhttp", "[gw, plain]\nhttp")
+        (found,) = warnings(redirecting, plain, SERVICE, both.replace("gateways: [gw]\n", "gateways: [gw, plain]\n"))
+        self.assertIn(
+            "warning: no request reaches this: all that would are redirected to https (see mesh.yaml:7", found
+        )

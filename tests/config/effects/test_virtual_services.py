@@ -137,6 +137,20 @@ class ConditionTests(SynchronousTestCase):
         ):
             self.assertEqual(self.found(f"{{authority: {{{condition}}}}}", hosts), [], condition)
 
+    def test_authority_of_another_host(self) -> None:
+        """An authority for which there is a host of its own, or none at all."""
+        narrower = istio("VirtualService", "own", f"hosts: [b.test]\ngateways: [gw]\n{TO_APP}")
+        (found,) = self.found("{authority: {exact: 'b.test:80'}}", "'*.test'", narrower)
+        self.assertIn("requests for b.test are those of host b.test, which has no route of this", found)
+        self.assertEqual(self.found("{authority: {exact: c.test}}", "'*.test'", narrower), [])
+        route = istio(
+            "VirtualService", "odd", "hosts: ['*']\ngateways: [gw]\n" + TO_APP.replace("{route", "{%s, route")
+        )
+        gateway = GATEWAY.replace("['*']", "['*.test']")
+        (found,) = warnings(gateway, SERVICE, route % "match: [{authority: {exact: test}}]")
+        self.assertIn("no request meets this match: its Gateways have no host for test", found)
+        self.assertEqual(warnings(gateway, SERVICE, route % "match: [{authority: {exact: a.test}}]"), [])
+
     def test_contradiction(self) -> None:
         """A header that has to be there and may not be."""
         for present, absent in (("X: {exact: a}", "x: {}"), ("x: {exact: ab}", "x: {prefix: a}"), ("x: {}", "x: {}")):
