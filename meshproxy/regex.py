@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -23,6 +24,7 @@ _LITERALS = r"(?:[\w/~%!,;:=@&'\"<>` -]++|\\[!-/:-@\[-`{}~])*+"
 _LITERAL_START = re.compile(rf"\^?({_LITERALS})", re.ASCII)
 _LITERAL_NEXT = re.compile(_LITERALS, re.ASCII)
 _ALTERNATIVES = re.compile(rf"\((?:\?:)?({_LITERALS}(?:\|{_LITERALS})+)\)", re.ASCII)
+_PLAIN = re.compile(rf"\^?{_LITERALS}(?:{_ALTERNATIVES.pattern}{_LITERALS})?(?:\.\*)?\Z", re.ASCII)
 _LITERAL_UNIT = re.compile(r"\\?(.)")
 _REPETITION = ("*", "+", "?", "{")
 
@@ -41,6 +43,14 @@ def full_match(pattern: str) -> FullMatch:
     if matcher is None:
         matcher = _matchers[pattern] = _full_match(pattern)
     return matcher
+
+
+def is_plain(pattern: str) -> bool:
+    """True for texts, alone or with ``.*`` behind them: such a pattern is valid, and no program is needed for it.
+
+    It is what ``literal_starts`` has no other ``rest`` for.
+    """
+    return _PLAIN.match(pattern) is not None
 
 
 def literal_starts(pattern: str) -> tuple[tuple[bytes, ...], str]:
@@ -80,11 +90,9 @@ def _literal(text: str, rest: str) -> bytes:
 
 
 def _full_match(pattern: str) -> FullMatch:
-    literals, rest = literal_starts(pattern)
-    if not rest:
-        return lambda text: text in literals
-    if rest == ".*":
-        return lambda text: text.startswith(literals)
+    if is_plain(pattern):
+        literals, rest = literal_starts(pattern)
+        return (lambda text: text.startswith(literals)) if rest else (lambda text: text in literals)
     compiled = _compile(pattern, never_capture=True)
     try:
         # The public method makes an object for each match, which takes three times as long.
@@ -108,5 +116,6 @@ _OPTIONS = {never_capture: _options(never_capture) for never_capture in (False, 
 _make: Callable[[bytes, Any], Any] = getattr(re2, "_Regexp", re2.compile)
 
 
+@lru_cache(1)  # for alternatives, the first literal and the program are asked for one after the other
 def _compile(pattern: str, never_capture: bool) -> Any:
     return _make(pattern.encode("utf-8"), _OPTIONS[never_capture])

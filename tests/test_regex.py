@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.regex import compile_regex, full_match, literal_starts
+from meshproxy.regex import compile_regex, full_match, is_plain, literal_starts
 from tests.properties import steady
 
 PIECES = st.sampled_from(["/", "a", "b", ".", ".*", "(a|b)", "(?:a|)", "(a|b|", ")", "|", "+", "?", "[a/]", r"\|", "^"])
@@ -91,6 +91,14 @@ class LiteralStartTests(SynchronousTestCase):
             "(?i)/a": ((b"",), "(?i)/a"),
         }
         self.assertEqual({pattern: literal_starts(pattern) for pattern in cases}, cases)
+
+    @settings(steady, max_examples=200)
+    @given(PATTERNS)
+    def test_plain(self, pattern: str) -> None:
+        """A pattern that needs no program is valid, and asks for nothing else than how a text starts."""
+        if is_plain(pattern):
+            compile_regex(pattern)
+        self.assertEqual(is_plain(pattern), literal_starts(pattern)[1] in ("", ".*"))
 
     @settings(steady, max_examples=200)
     @given(PATTERNS, TEXTS)

@@ -13,7 +13,7 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 import re2
 
 from meshproxy.config.effort import REGEXES, spend
-from meshproxy.regex import compile_regex
+from meshproxy.regex import compile_regex, is_plain
 
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?\Z")
 _WILDCARD_LABEL = re.compile(r"(\*|(\*-?)?[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)\Z")
@@ -96,6 +96,8 @@ def regex_problem(pattern: str) -> str:
         return f"may have at most {_LONGEST_REGEX} characters"
     if not spend(REGEXES, 0):
         return "comes behind so many large regular expressions that no more are taken"
+    if is_plain(pattern):
+        return ""
     problem, size = _compiled(pattern)
     # What is no larger than its text lets expect costs no more than the text.
     spend(REGEXES, max(0, size - _USUAL_GROWTH * len(pattern)))

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, frozen
 
-from meshproxy.regex import full_match, literal_starts
+from meshproxy.regex import full_match, is_plain, literal_starts
 from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, RouteMatch, TextMatch
 
 _T = TypeVar("_T")
@@ -246,10 +246,10 @@ def _path_key(path: PathMatch) -> _PathKey:
 
 def _plain_text(text: TextMatch | PathMatch) -> TextMatch | PathMatch:
     """The same condition without a regular expression where none is needed."""
-    if text.comparison is not Comparison.REGEX:
+    if text.comparison is not Comparison.REGEX or not is_plain(text.value):
         return text
     literals, rest = literal_starts(text.value)
-    if len(literals) > 1 or rest not in ("", ".*"):
+    if len(literals) > 1:
         return text
     return TextMatch(Comparison.PREFIX if rest else Comparison.EXACT, literals[0].decode())
 
