@@ -37,6 +37,11 @@ class Deadline(Generic[T]):
         if self._timer is None and not self._telling:
             self._timer = self._clock.callLater(self.seconds, self._on_time)
 
+    def left(self, item: T) -> float:
+        """The seconds that one has left; all of them if it is not armed."""
+        due = self._due.get(item)
+        return self.seconds if due is None else due - self._clock.seconds()
+
     def disarm(self, item: T) -> None:
         """Forget one, be it armed or not."""
         self._due.pop(item, None)

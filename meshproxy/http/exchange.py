@@ -136,7 +136,9 @@ class Exchange(ForwardedRequest):
         self.details = _FROM_ENDPOINT
         if self._edits is not None:
             fields = self._edits.response(fields, self)
-        fields = self._with_cors([*fields, *[(b"set-cookie", cookie) for cookie in self.cookies]])
+        fields = self._with_cors(
+            [*without(fields, (b"server",)), *[(b"set-cookie", cookie) for cookie in self.cookies]]
+        )
         self.response_fields = fields
         return fields
 

@@ -238,6 +238,15 @@ class ForwardedRequest(SessionRequest):
         if per_try is not None:
             per_try.arm(self)
 
+    def _expect_less(self) -> None:
+        """Tell the endpoint of another try how much of the route's time is left for it."""
+        whole, per_try = self.plan.whole, self.plan.per_try
+        if whole is not None:
+            left = whole.left(self)
+            if per_try is not None:
+                left = min(left, per_try.seconds)
+            self._expect_within(b"%d" % max(1, round(1000 * left)))
+
     def _tell_complete(self) -> None:
         """The whole request is there: time runs from here."""
         whole = self.plan.whole
@@ -284,7 +293,7 @@ class ForwardedRequest(SessionRequest):
 
     def overflowed(self) -> None:
         """The limits of the cluster leave no room for this exchange. No other try follows."""
-        self._reset(503, b"UO", b"overflow", _OVERLOADED)
+        self._reset(503, b"UO", b"overflow", more=_OVERLOADED)
 
     def connect_failed(self, reason: Failure) -> None:
         """No connection could be made for this exchange."""
@@ -297,7 +306,10 @@ class ForwardedRequest(SessionRequest):
             text = str(reason.value) if why is None else strerror(why)
             self.transport_failure = b"delayed_connect_error:_" + text.replace(" ", "_").encode("ascii", "replace")
         if not self._tried_again(Cause.CONNECT):
-            self._reset(503, b"UF", b"connection timeout" if timed_out else b"remote connection failure")
+            if timed_out:
+                self._reset(503, b"UF", b"connection timeout")
+            else:
+                self._reset(503, b"UF", b"remote connection failure", self.transport_failure)
 
     def upstream_lost(self, may_repeat: bool) -> None:
         """The endpoint closed the connection before a response began; ``may_repeat``: a kept one, without a word."""
@@ -319,9 +331,10 @@ class ForwardedRequest(SessionRequest):
         if not self._tried_again(Cause.PROTOCOL):
             self._reset(502, b"UPE", b"protocol error")
 
-    def _reset(self, status: int, flag: bytes, cause: bytes, more: Sequence[Field] = ()) -> None:
+    def _reset(self, status: int, flag: bytes, cause: bytes, why: bytes = b"", more: Sequence[Field] = ()) -> None:
         retried = b"retried and the latest " if self.attempt else b""
-        details = b"upstream_reset_before_response_started{%b}" % cause.replace(b" ", b"_")
+        reasons = b"|".join(filter(None, (cause.replace(b" ", b"_"), why)))
+        details = b"upstream_reset_before_response_started{%b}" % reasons
         body = b"%b%breset reason: %b" % (_RESET, retried, cause)
         self.reply(status, body, flag, details, more=more)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from meshproxy.headers import JOINED_HEADERS, join_lines
+from meshproxy.http.names import NOT_FROM_CLIENTS
 from meshproxy.http.operators import Described
 from meshproxy.http.templates import HeaderValues, Subject, Template, compile_template
 from meshproxy.routes import HeaderOperations
@@ -21,9 +22,10 @@ Field = tuple[bytes, bytes]
 _FRAMING = frozenset(
     {b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
-_NOT_IN_REQUESTS = _FRAMING | {b"host", b"http2-settings", b"x-envoy-attempt-count"}
+_NOT_IN_REQUESTS = _FRAMING | {b"host", b"http2-settings"}
 _NOT_IN_RESPONSES = _FRAMING | {b"server"}
-# Source: headers that Envoy keeps as one value in responses.
+# Source: headers that Envoy keeps as one value.
+_JOINED_IN_REQUESTS = JOINED_HEADERS | NOT_FROM_CLIENTS
 _JOINED_IN_RESPONSES = frozenset(
     {
         b"access-control-allow-headers",
@@ -66,7 +68,7 @@ class HeaderChanges:
 
     def __init__(self, levels: Sequence[HeaderOperations], of_request: bool) -> None:
         untouched = _NOT_IN_REQUESTS if of_request else _NOT_IN_RESPONSES
-        self._joined = JOINED_HEADERS if of_request else _JOINED_IN_RESPONSES
+        self._joined = _JOINED_IN_REQUESTS if of_request else _JOINED_IN_RESPONSES
         self._levels = [_Level(level, untouched) for level in levels]
 
     def request(self, fields: list[Field], exchange: Described) -> list[Field]:

@@ -41,36 +41,39 @@ _FRAMING = {
 
 _HOP_BY_HOP = (b"keep-alive", b"proxy-connection")
 
-# Written by the gateway itself, or meant for it by somebody who is not trusted.
-_NOT_FROM_CLIENTS = (
-    b"http2-settings",
-    b"x-envoy-attempt-count",
-    b"x-envoy-decorator-operation",
-    b"x-envoy-downstream-service-cluster",
-    b"x-envoy-downstream-service-node",
-    b"x-envoy-expected-rq-timeout-ms",
-    b"x-envoy-external-address",
-    b"x-envoy-force-trace",
-    b"x-envoy-hedge-on-per-try-timeout",
-    b"x-envoy-internal",
-    b"x-envoy-ip-tags",
-    b"x-envoy-max-retries",
-    b"x-envoy-original-host",
-    b"x-envoy-original-path",
-    b"x-envoy-original-url",
-    b"x-envoy-retriable-header-names",
-    b"x-envoy-retriable-status-codes",
-    b"x-envoy-retry-grpc-on",
-    b"x-envoy-retry-on",
-    b"x-envoy-stream-duration-ms",
-    b"x-envoy-upstream-alt-stat-name",
-    b"x-envoy-upstream-rq-per-try-timeout-ms",
-    b"x-envoy-upstream-rq-timeout-alt-response",
-    b"x-envoy-upstream-rq-timeout-ms",
-    b"x-envoy-upstream-stream-duration-ms",
-    b"x-forwarded-client-cert",
-    b"x-request-id",
+# What is meant for the gateway by somebody who is not trusted is not passed on either.
+NOT_FROM_CLIENTS = frozenset(
+    {
+        b"http2-settings",
+        b"x-envoy-attempt-count",
+        b"x-envoy-decorator-operation",
+        b"x-envoy-downstream-service-cluster",
+        b"x-envoy-downstream-service-node",
+        b"x-envoy-expected-rq-timeout-ms",
+        b"x-envoy-external-address",
+        b"x-envoy-force-trace",
+        b"x-envoy-hedge-on-per-try-timeout",
+        b"x-envoy-internal",
+        b"x-envoy-ip-tags",
+        b"x-envoy-max-retries",
+        b"x-envoy-original-host",
+        b"x-envoy-original-path",
+        b"x-envoy-original-url",
+        b"x-envoy-retriable-header-names",
+        b"x-envoy-retriable-status-codes",
+        b"x-envoy-retry-grpc-on",
+        b"x-envoy-retry-on",
+        b"x-envoy-stream-duration-ms",
+        b"x-envoy-upstream-alt-stat-name",
+        b"x-envoy-upstream-rq-per-try-timeout-ms",
+        b"x-envoy-upstream-rq-timeout-alt-response",
+        b"x-envoy-upstream-rq-timeout-ms",
+        b"x-envoy-upstream-stream-duration-ms",
+        b"x-forwarded-client-cert",
+        b"x-request-id",
+    }
 )
+"""Headers of requests that only the gateway writes."""
 
 _NOT_FROM_ENDPOINTS = (b"server", b"upgrade", b"x-envoy-decorator-operation", b"x-envoy-upstream-service-time")
 
@@ -78,7 +81,7 @@ REQUEST_MEANINGS: dict[bytes, Meaning] = {
     **dict.fromkeys(JOINED_HEADERS, Meaning.JOINED),
     **_FRAMING,
     **dict.fromkeys(_HOP_BY_HOP, Meaning.DROP),
-    **dict.fromkeys(_NOT_FROM_CLIENTS, Meaning.DROP),
+    **dict.fromkeys(NOT_FROM_CLIENTS, Meaning.DROP),
     b"host": Meaning.HOST,
     b"x-forwarded-for": Meaning.FORWARDED_FOR,
     b"x-forwarded-proto": Meaning.FORWARDED_PROTO,

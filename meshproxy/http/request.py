@@ -48,7 +48,7 @@ _OTHER_HEADERS = {**_PSEUDO_HEADERS, **_OWN_HEADERS}
 
 # For requests that were changed: all fields but the last one are in the list.
 _CHANGED = Shapes({})
-_CHANGED_HEAD = b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%bx-envoy-attempt-count: %d\r\n\r\n"
+_CHANGED_HEAD = b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n"
 _HEAD = (
     b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b"
     b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-envoy-external-address: %b\r\n"
@@ -57,6 +57,7 @@ _HEAD = (
 
 _ORIGINAL_PATH = b"x-envoy-original-path"
 _ORIGINAL_HOST = b"x-envoy-original-host"
+_ATTEMPTS = b"x-envoy-attempt-count"
 _EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 
@@ -234,9 +235,22 @@ class Request:
         self.keep_alive = False
 
     def _expect_within(self, milliseconds: bytes) -> None:
-        """Tell the endpoint how long its answer is waited for."""
+        """Tell the endpoint how long its answer is waited for, instead of what it was told before."""
         self.expected_timeout = milliseconds
-        self._added = b"%b%b: %b\r\n" % (self._added, _EXPECTED_TIMEOUT, milliseconds)
+        if self._changed:
+            self._tell(_EXPECTED_TIMEOUT, milliseconds)
+        else:
+            self._added = b"%b%b: %b\r\n" % (self._hop_by_hop, _EXPECTED_TIMEOUT, milliseconds)
+
+    def _count_attempt(self) -> None:
+        """Tell the endpoint of another try that it is one."""
+        if self._changed:
+            self._tell(_ATTEMPTS, b"%d" % (self.attempt + 1))
+
+    def _tell(self, name: bytes, value: bytes) -> None:
+        """Write a field of the gateway anew, whatever a route made of it."""
+        fields = without(zip(self.shape.names, self.values, strict=True), (name,))
+        self._pass_on(*_CHANGED.fields([*fields, (name, value)]))
 
     def _change(self, changes: HeaderChanges | None, rewrite: CompiledRewrite | None) -> None:
         """Change the head as a route says. The changes of headers see path and authority as they were."""
@@ -246,6 +260,7 @@ class Request:
             value: bytes = getattr(self, attribute)
             if value:
                 fields.append((name, value))
+        fields.append((_ATTEMPTS, b"%d" % (self.attempt + 1)))
         if changes is not None:
             fields = changes.request(fields, self)
         if rewrite is not None:
@@ -276,7 +291,7 @@ class Request:
         """The request's head for the endpoint."""
         lines = self.lines or self.shape.template % self.values
         if self._changed:
-            return _CHANGED_HEAD % (self.method, self.path, self.authority, lines, self._added, self.attempt + 1)
+            return _CHANGED_HEAD % (self.method, self.path, self.authority, lines, self._added)
         return _HEAD % (
             self.method,
             self.path,

@@ -19,9 +19,16 @@ def without_length(shape: Shape, values: Values) -> tuple[Shape, Values]:
     return SHAPES.fields(pair for pair in zip(shape.names, values, strict=True) if pair[0] != b"content-length")
 
 
-def proxied_fields(shape: Shape, values: Values, service_ms: int) -> list[Field]:
-    """The endpoint's fields and what the gateway adds to them before they are changed."""
-    return [*zip(shape.names, values, strict=True), (b"x-envoy-upstream-service-time", b"%d" % service_ms)]
+def proxied_fields(shape: Shape, values: Values, service_ms: int, servers: Iterable[bytes]) -> list[Field]:
+    """The endpoint's fields and what the gateway adds to them before they are changed.
+
+    ``servers`` are those of the endpoint's, which changes may look at.
+    """
+    return [
+        *zip(shape.names, values, strict=True),
+        *((b"server", server) for server in servers),
+        (b"x-envoy-upstream-service-time", b"%d" % service_ms),
+    ]
 
 
 def edited_head(first: bytes, fields: Iterable[Field], framing: Iterable[bytes], date: bytes) -> bytes:

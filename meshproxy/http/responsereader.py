@@ -224,7 +224,8 @@ class ResponseReader:
         if self._ends_client(exchange) or http10:
             added.append(connection_line(exchange.keep_alive, http10))
         if edited:
-            fields = exchange.edit_response(proxied_fields(shape, kept, service))
+            servers = [value for name, value in zip(self._names, values, strict=True) if name.lower() == b"server"]
+            fields = exchange.edit_response(proxied_fields(shape, kept, service, servers))
             self._out.append(edited_head(first, fields, added, self._gateway.dates.at(time.time())))
         else:
             self._out.append(HEAD % (first, shape.template % kept, b"".join(added), service))

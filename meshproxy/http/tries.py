@@ -39,6 +39,10 @@ class RetriedRequest(Request):
         """A try's time is over."""
         raise NotImplementedError
 
+    def _expect_less(self) -> None:
+        """Tell the endpoint of another try how much of the route's time is left for it."""
+        raise NotImplementedError
+
     def begin_response(self) -> None:
         """A response is passed on, so the request is not sent again."""
         self.forget_body()
@@ -73,6 +77,8 @@ class RetriedRequest(Request):
 
     def _backed_off(self) -> None:
         self._timer = None
+        self._count_attempt()
+        self._expect_less()
         self._try()
 
     def _tried_again(self, cause: Cause) -> bool:

@@ -104,6 +104,19 @@ class RequestHeaders(RequestCase):
         (exchange,) = self.wire.log.exchanges
         self.assertEqual((exchange.forwarded_for, exchange.request_id, exchange.user_agent), (b"", b"mine", b"ua"))
 
+    def test_count_of_tries(self) -> None:
+        """Operations on the number of the try apply; another try has its number whatever they say."""
+        name = b"x-envoy-attempt-count"
+        self.assertEqual(self.values(self.sent({"remove": (name,)}), name), [])
+        self.assertEqual(self.values(self.sent({"add": {name: "A"}}), name), [b"1,A"])
+        destination = {"request_headers": levels({"set": {name: "mine"}})}
+        wire = Wire(snapshot(cluster(2), routes=[route(destination=destination)]))
+        wire.client().send(HEAD + b"\r\n")
+        wire.refuse()
+        wire.reactor.advance(0.025)
+        lines = wire.accept().take().partition(b"\r\n\r\n")[0].split(b"\r\n")
+        self.assertEqual(self.values(lines, name), [b"2"])
+
     def test_framing_stays(self) -> None:
         """What frames the message is not changed, whatever the operations say."""
         changes = {"remove": (b"content-length", b"host"), "set": {b"transfer-encoding": "chunked", b":path": "/"}}
@@ -219,6 +232,16 @@ class ResponseHeaders(SynchronousTestCase):
         self.assertEqual(response[b"server"], b"istio-envoy")
         self.assertNotEqual(response[b"date"], b"then")
 
+    def test_server_of_the_endpoint(self) -> None:
+        """Other headers may tell what the endpoint's server is."""
+        response = self.got({"set": {b"x-s": "%RESP(SERVER)%"}}, head=b"Server: theirs\r\n")
+        self.assertEqual((response[b"x-s"], response.values(b"server")), (b"theirs", [b"istio-envoy"]))
+
+    def test_joined(self) -> None:
+        """Adding to a header that is one value joins it."""
+        response = self.got({"add": {b"location": "/b"}}, head=b"Location: /a\r\n")
+        self.assertEqual(response.values(b"location"), [b"/a,/b"])
+
     def test_date_of_the_endpoint(self) -> None:
         """A date that is not removed stays."""
         self.assertEqual(self.got({"set": {b"x": "1"}}, head=b"Date: then\r\n").values(b"date"), [b"then"])
@@ -259,7 +282,8 @@ class OwnAnswers(SynchronousTestCase):
     def test_failure(self) -> None:
         """Operations apply before the status is known; the body's type is text unless they set another one."""
         response = self.asked()
-        details = b"upstream_reset_before_response_started{remote_connection_failure}"
+        why = b"remote_connection_failure|delayed_connect_error:_Connection_refused"
+        details = b"upstream_reset_before_response_started{" + why + b"}"
         self.assertEqual((response.status, response[b"x-s"]), (503, b"0|UF|" + details + b"|HTTP/1.1"))
         self.assertEqual(response.values(b"content-type"), [b"text/plain"])
         response = self.asked({"add": {b"content-type": "text/html"}}, {"remove": (b"content-length",)})

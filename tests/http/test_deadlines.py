@@ -25,6 +25,12 @@ class DeadlineTests(SynchronousTestCase):
             self.clock.advance(0.125)
         self.assertEqual(self.expired, [(1.0, "a"), (1.25, "b"), (1.5, "c")])
 
+    def test_left(self) -> None:
+        """One that is armed has less and less, all others have it all."""
+        self.line.arm("a")
+        self.clock.advance(0.25)
+        self.assertEqual((self.line.left("a"), self.line.left("b")), (0.75, 1.0))
+
     def test_disarmed(self) -> None:
         """Who left is not told, and those behind it are."""
         for item in "ab":

@@ -99,14 +99,21 @@ class EndTests(SynchronousTestCase):
             ("served", [route()], sent(GET, answered(OK)), 200, b"", b"via_upstream"),
             ("no route", [], sent(), 404, b"NR", b"route_not_found"),
             ("no cluster", [to_nowhere], sent(), 503, b"NC", b"cluster_not_found"),
-            ("refused", [route(**NO_RETRY)], sent(GET, refused), 503, b"UF", RESET % b"remote_connection_failure"),
+            (
+                "refused",
+                [route(**NO_RETRY)],
+                sent(GET, refused),
+                503,
+                b"UF",
+                RESET % b"remote_connection_failure|delayed_connect_error:_Connection_refused",
+            ),
             (
                 "refused each time",
                 [route(retries=TWO_TRIES)],
                 sent(GET, refused_thrice),
                 503,
                 b"URX,UF",
-                RESET % b"remote_connection_failure",
+                RESET % b"remote_connection_failure|delayed_connect_error:_Connection_refused",
             ),
             (
                 "connect timeout",

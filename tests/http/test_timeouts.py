@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshproxy.routes import RetryPolicy
+from meshproxy.routes import HeaderOperations, RetryPolicy
 from tests.fakes import Wire, cluster, route, snapshot
 from tests.http.test_exchange import GET, OK, head_lines
 
@@ -186,3 +186,19 @@ class Told(SynchronousTestCase):
         self.assertEqual(self.told(wire(timeout=5, per_try=0.25)), [name + b"250"])
         self.assertEqual(self.told(wire(timeout=5, per_try=6)), [name + b"5000"])
         self.assertEqual(self.told(wire()), [])
+
+    def test_less_with_each_try(self) -> None:
+        """Another try has what is left of the time for all, and no more than a try may have."""
+        name = b"x-envoy-expected-rq-timeout-ms: "
+        for per_try, told in ((None, (b"1000", b"740", b"480")), (0.75, (b"750", b"740", b"480"))):
+            for headers in ((), (HeaderOperations(set=((b"x-envoy-expected-rq-timeout-ms", "77"),)),)):
+                w = wire(per_try=per_try, timeout=1, destination={"request_headers": headers})
+                w.gateway.getrandbits = lambda _: 0
+                w.client().send(GET)
+                expected = [b"77" if headers else told[0], *told[1:]]
+                for milliseconds in expected:
+                    endpoint = w.accept()
+                    self.assertIn(name + milliseconds, head_lines(endpoint.take()))
+                    w.reactor.advance(0.26)
+                    endpoint.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+                    w.reactor.advance(0)
