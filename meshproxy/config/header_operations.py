@@ -28,6 +28,16 @@ _AUTHORITY = (":authority", "host")
 _SERVER = "server"
 # What the gateway writes into a response after all operations; a date only where there is none.
 _WRITTEN_LAST = (_SERVER, "date")
+# What Envoy's router would read there, and what has the same effect.
+_STEERING = {
+    "x-envoy-hedge-on-per-try-timeout": "",
+    "x-envoy-max-retries": "write retries.attempts",
+    "x-envoy-retriable-header-names": "",
+    "x-envoy-retriable-status-codes": "write the statuses in retries.retryOn",
+    "x-envoy-retry-grpc-on": "write retries.retryOn",
+    "x-envoy-retry-on": "write retries.retryOn",
+    "x-envoy-upstream-rq-per-try-timeout-ms": "write retries.perTryTimeout",
+}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -123,6 +133,9 @@ def _values(
             elif authorities is None and name.lower() == _SERVER:
                 message = f"{node.path} has no effect: the gateway writes {name!r} after these operations"
                 findings.warning(place, message)
+            elif authorities is not None and name.lower() in _STEERING:
+                message = f"{node.path} has no effect but that the endpoint gets it: Envoy's router would obey it"
+                findings.warning(place, message, _STEERING[name.lower()])
             elif operation == "set" and earlier != name and parent is not None:
                 message = f"{node.path} takes the place of {earlier!r}: names of headers are equal in any case"
                 findings.warning(place, message, f"see {parent.key_location(earlier)}")

@@ -9,6 +9,7 @@ what the gateway itself writes last, cannot be changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 
 from meshproxy.headers import JOINED_HEADERS, join_lines
 from meshproxy.http.names import NOT_FROM_CLIENTS
@@ -28,16 +29,34 @@ _NOT_IN_RESPONSES = _FRAMING | {b"server"}
 _JOINED_IN_REQUESTS = JOINED_HEADERS | NOT_FROM_CLIENTS
 _JOINED_IN_RESPONSES = frozenset(
     {
+        b"access-control-allow-credentials",
         b"access-control-allow-headers",
         b"access-control-allow-methods",
+        b"access-control-allow-origin",
         b"access-control-expose-headers",
+        b"access-control-max-age",
+        b"age",
         b"cache-control",
         b"content-encoding",
         b"content-type",
+        b"date",
         b"etag",
+        b"expires",
+        b"grpc-message",
+        b"grpc-status",
+        b"last-modified",
         b"location",
         b"vary",
         b"via",
+        b"x-envoy-attempt-count",
+        b"x-envoy-decorator-operation",
+        b"x-envoy-degraded",
+        b"x-envoy-immediate-health-check-fail",
+        b"x-envoy-ratelimited",
+        b"x-envoy-upstream-canary",
+        b"x-envoy-upstream-healthchecked-cluster",
+        b"x-envoy-upstream-service-time",
+        b"x-request-id",
     }
 )
 
@@ -91,9 +110,11 @@ class HeaderChanges:
         if replacing:
             fields = [*without(fields, replacing), *replacing.items()]
         for name, value in adding:
-            at = next((at for at, field in enumerate(fields) if field[0] == name), None)
-            if at is not None and name in self._joined:
-                fields[at] = (name, join_lines(fields[at][1], value))
+            places = [at for at, field in enumerate(fields) if field[0] == name] if name in self._joined else []
+            if places:
+                fields[places[0]] = (name, reduce(join_lines, [*(fields[at][1] for at in places), value]))
+                for at in reversed(places[1:]):
+                    del fields[at]
             else:
                 fields.append((name, value))
         return fields

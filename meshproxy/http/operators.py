@@ -77,7 +77,7 @@ _NUMBERS = {
     "BYTES_RECEIVED": "e.bytes_received",
     "BYTES_SENT": "e.bytes_sent",
     "RESPONSE_CODE": "e.status",
-    "UPSTREAM_REQUEST_ATTEMPT_COUNT": "(e.attempt + 1 if e.upstream_host else 0)",
+    "UPSTREAM_REQUEST_ATTEMPT_COUNT": "(e.attempt + 1 if e.upstream_cluster else 0)",
 }
 _MAYBE_NUMBERS = {
     "DURATION": "(e.duration_ms if e.done else None)",

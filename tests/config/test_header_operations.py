@@ -96,6 +96,7 @@ class ValueTests(SynchronousTestCase):
         for operation, part in (
             ("set: {a: '%REQUEST(x)%'}", "%REQUEST% is no operator that is known here"),
             ("set: {a: '%REQ(x):5%'}", "Istio refuses a length"),
+            ("set: {X-Envoy-Max-Retries: '5'}", "Envoy's router would obey it"),
             ("set: {'a b': c}", "'a b' can be no name of a header"),
             ("remove: ['a b']", "'a b' can be no name of a header"),
         ):

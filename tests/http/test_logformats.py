@@ -132,9 +132,10 @@ class OperatorTests(SynchronousTestCase):
             ("RESPONSE_TX_DURATION", b"-"),
             ("UPSTREAM_PROTOCOL", b"-"),
             ("UPSTREAM_REMOTE_PORT", b"-"),
-            ("UPSTREAM_REQUEST_ATTEMPT_COUNT", b"0"),
+            ("UPSTREAM_REQUEST_ATTEMPT_COUNT", b"1"),
         ):
             self.assertEqual(text(f"%{operator}%", **nothing), expected, operator)
+        self.assertEqual(text("%UPSTREAM_REQUEST_ATTEMPT_COUNT%", **nothing, upstream_cluster=b""), b"0")
 
     def test_time_of_writing(self) -> None:
         """EMIT_TIME is when the line is made."""
