@@ -51,6 +51,12 @@ class Document:
     node: Node
     spec: Node | None
 
+    @property
+    def annotations(self) -> Node | None:
+        """The ``annotations``, None if there are none."""
+        metadata = self.node.get("metadata")
+        return None if metadata is None else metadata.get("annotations")
+
 
 def read_document(node: Node, kind: str, top_level: tuple[str, ...], findings: Findings) -> Document | None:
     """The document of an object whose kind has the ``top_level`` fields beside those of every kind.

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from meshproxy.config.findings import Findings
 from meshproxy.config.labelled import Labelled
 from meshproxy.config.metadata import Metadata
-from meshproxy.config.names import EVERYWHERE, is_visible
+from meshproxy.config.names import is_visible
 from meshproxy.config.objects import Objects
 from meshproxy.config.pods import AddressGroup, Pod, PodName, ServiceAddresses
 from meshproxy.config.ports import EndpointSource, ServicePort
@@ -172,8 +172,7 @@ def _kubernetes(objects: Objects, domain: str) -> list[Service]:
         # Kubernetes keeps both kinds with the same content.
         groups = slices.get(key) or endpoints.get(key) or ()
         sources: list[EndpointSource] = [_PodSource(group, pods) for group in groups]
-        visible = frozenset({EVERYWHERE})
-        found.append(Service(host, metadata, ports, visible, alias=service.alias, sources=sources))
+        found.append(Service(host, metadata, ports, service.export_to, alias=service.alias, sources=sources))
     return found
 
 

@@ -19,7 +19,6 @@ def warn_of_no_effect(document: Document, findings: Findings) -> None:
     if document.spec is not None and document.spec.get(_FIELD) is not None:
         where = document.spec.key_location(_FIELD)
         findings.warning(where, _MESSAGE.format(f"spec.{_FIELD}"), _HINT)
-    metadata = document.node.get("metadata")
-    annotations = None if metadata is None else metadata.get("annotations")
+    annotations = document.annotations
     if annotations is not None and annotations.get(_ANNOTATION) is not None:
         findings.warning(annotations.key_location(_ANNOTATION), _MESSAGE.format(f"the annotation {_ANNOTATION}"), _HINT)

@@ -36,6 +36,25 @@ def endpoints(*texts: str) -> tuple[Endpoint, ...]:
     return compiled(GATEWAY, ROUTE_TO_APP, *texts).clusters[f"outbound|80||{HOST}"].endpoints
 
 
+class ExportTests(SynchronousTestCase):
+    def test_exported(self) -> None:
+        """Istio's annotation says which namespaces see a service; a gateway that does not has no endpoints of it."""
+        found_at = slice_of("[{addresses: [10.0.0.1]}]")
+        for exported, seen in (
+            (".", False),
+            ("default", False),
+            ("~", False),
+            ("other, istio-system", True),
+            (".,*", True),
+            ("", True),
+        ):
+            noted = f"{{annotations: {{networking.istio.io/exportTo: '{exported}'}}, name: app"
+            found = compiled(GATEWAY, ROUTE_TO_APP, service().replace("{name: app", noted), found_at)
+            self.assertEqual(f"outbound|80||{HOST}" in found.clusters, seen, exported)
+        noted = "{annotations: {networking.istio.io/exportTo: 'o_ther'}, name: app"
+        self.assertIn("'o_ther' is neither", str(warnings(service().replace("{name: app", noted))))
+
+
 class TrafficDistributionTests(SynchronousTestCase):
     def test_no_effect(self) -> None:
         """A wish for endpoints that are near, as a field or an annotation, is told to have no effect, at its place."""
