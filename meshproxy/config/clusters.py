@@ -140,6 +140,10 @@ class Clusters:
                 self._found[key] = resolved  # there is nothing to say about it
         return resolved
 
+    def owner(self, host: str, port: int, subset: str) -> Service | None:
+        """The service whose endpoints are in the cluster for a port and subset of a host."""
+        return self._owners.get(_name(port, subset, host))
+
     def check(self, destination: Destination, namespace: str, gateway_port: int) -> None:
         """Only report what a destination lacks."""
         self._look_up(destination, namespace, gateway_port)

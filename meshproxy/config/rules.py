@@ -138,15 +138,25 @@ class Rules:
             self._known[key] = self._find(host, namespace)
         return self._known[key]
 
+    def looked_at(self, host: str, namespace: str) -> Sequence[DestinationRule]:
+        """The rules that are looked at first for a service, by their hosts alone: whether they hold is another matter.
+
+        Where none of them does, hardly another one can: at most one of another namespace.
+        """
+        return self._own.best(host) or self._exported_by(namespace, host) or self._exported_by(ROOT_NAMESPACE, host)
+
+    def _exported_by(self, namespace: str, host: str) -> Sequence[DestinationRule]:
+        """The exported rules of a namespace for the most specific host that covers one."""
+        index = self._exported.get(namespace)
+        return () if index is None else index.best(host)
+
     def _find(self, host: str, namespace: str) -> MergedRule | None:
         own = self._own.best(host)
         if own:
             return self._merge(own, self._chosen(own))
         for owner in (namespace, ROOT_NAMESPACE):
-            index = self._exported.get(owner)
             # The host is chosen first and its visibility looked at afterwards.
-            best = () if index is None else index.best(host)
-            seen = [rule for rule in best if self._is_seen(rule)]
+            seen = [rule for rule in self._exported_by(owner, host) if self._is_seen(rule)]
             if seen:
                 return self._merge(seen, _last_audience(seen))
         return None

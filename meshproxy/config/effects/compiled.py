@@ -123,7 +123,13 @@ class Compiled:
         """The ports and subsets of a service that some route leads to; of an alias, those of what it stands for."""
         if service.alias:
             return self.used.get(service.alias, set()) if service.host in self._named else set()
-        return self.used.get(service.host, set())
+        used = self.used.get(service.host, set())
+        if len(self.services.all(service.host)) < 2:
+            return used
+        owned = {found: self.clusters.owner(service.host, *found) for found in used}
+        if not any(owned.values()):
+            return used
+        return {found for found, owner in owned.items() if owner is service}
 
     def places_of(self, service: VirtualService) -> set[tuple[str, int]]:
         """The gateways and ports that are opened and have a host of a virtual service."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -13,7 +14,7 @@ from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
 from meshproxy.config.labelled import Labelled
 from meshproxy.config.names import HostSet, is_visible
-from meshproxy.config.rules import MergedRule, warn_of_lost_parts
+from meshproxy.config.rules import ROOT_NAMESPACE, MergedRule, warn_of_lost_parts
 from meshproxy.config.services import Service
 from meshproxy.errors import Location
 
@@ -47,6 +48,7 @@ def warn_of_destination_rules(compiled: Compiled, findings: Findings) -> None:
             by_rule.setdefault(rule, []).append(it)
     # Only as long as it is certain which routes there are.
     routed = bool(compiled.tables) and not compiled.objects.broken & {"Gateway", "VirtualService"}
+    alone = _Alone(compiled.objects.destination_rules)
     for rule in compiled.objects.destination_rules:
         if rule.metadata in compiled.faulty:
             continue
@@ -57,7 +59,7 @@ def warn_of_destination_rules(compiled: Compiled, findings: Findings) -> None:
         elif rule not in by_rule:
             _warn_of_loser(rule, covered, compiled, findings)
         elif routed:
-            _warn_of_unused(rule, by_rule[rule], findings)
+            _warn_of_unused(rule, by_rule[rule], alone, findings)
     for it in applied:
         if len(it.merged.rules) > 1:
             warn_of_lost_parts(it.merged, findings)
@@ -82,8 +84,9 @@ def _applied(compiled: Compiled) -> list[_Applied]:
 def _warn_of_loser(rule: DestinationRule, host: str, compiled: Compiled, findings: Findings) -> None:
     """``host`` is one that the rule covers."""
     namespace = compiled.identity.namespace
-    applied = (compiled.rules.find(host, service.namespace) for service in compiled.services.all(host))
-    winner = next((found for found in applied if found is not None), None)
+    services = compiled.services.all(host)
+    winner = next(filter(None, (compiled.rules.find(host, service.namespace) for service in services)), None)
+    first = next((found for it in services for found in compiled.rules.looked_at(host, it.namespace)), None)
     if rule.selector is not None and not rule.selector.items() <= dict(compiled.identity.labels).items():
         hint = "its workloadSelector asks for labels that this proxy does not have"
     elif winner is not None:
@@ -91,18 +94,40 @@ def _warn_of_loser(rule: DestinationRule, host: str, compiled: Compiled, finding
         hint = f"{best.metadata} applies to {winner.host} here, see {best.metadata.location}"
     elif not is_visible(rule.export_to, namespace):
         hint = f"its exportTo hides it from namespace {namespace}"
+    elif first is not None and rule.metadata.namespace in (
+        namespace,
+        ROOT_NAMESPACE,
+        *(it.namespace for it in services),
+    ):
+        hint = f"{first.metadata} is looked at before it for {host}, though it does not apply, see {first.location}"
     else:
         hint = "it is neither in the namespace of the service, of this proxy, nor in the root namespace"
     findings.warning(rule.location, f"{rule.metadata} has no effect", hint)
 
 
-def _warn_of_unused(rule: DestinationRule, applied: list[_Applied], findings: Findings) -> None:
+class _Alone:
+    """Tells the rules without which no other one would apply to their hosts."""
+
+    def __init__(self, rules: Sequence[DestinationRule]) -> None:
+        self._counts = Counter(rule.host for rule in rules)
+        self._hosts = HostSet(self._counts)
+
+    def has(self, rule: DestinationRule) -> bool:
+        """True only where that is certain."""
+        return "*" not in rule.host and self._counts[rule.host] == 1 and self._hosts.narrowest(rule.host) is None
+
+
+def _warn_of_unused(rule: DestinationRule, applied: list[_Applied], alone: _Alone, findings: Findings) -> None:
     used = {found for it in applied for found in it.used}
     if not used:
         message = f"{rule.metadata} has no effect here: no route leads to {rule.host}"
         findings.warning(rule.location, message, _HINT)
         return
     used_ports, used_subsets = {port for port, _ in used}, {subset for _, subset in used}
+    if rule.policy is None and used_subsets.isdisjoint(it.name for it in rule.subsets) and alone.has(rule):
+        message = f"{rule.metadata} has no effect here: no route leads to a subset of {rule.host}"
+        findings.warning(rule.location, message, "a destination has to say subset: NAME")
+        return
     for subset in rule.subsets:
         if subset.policy is not None and subset.name not in used_subsets:
             message = f"the trafficPolicy of subset {subset.name!r} has no effect here: no route leads to the subset"

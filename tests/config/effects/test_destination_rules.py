@@ -54,6 +54,36 @@ class RuleTests(SynchronousTestCase):
         elsewhere = self.found(rule(f"trafficPolicy: {{{HASH}}}", namespace="apps"))
         self.assertIn("neither in the namespace of the service", elsewhere)
 
+    def test_behind_one_that_does_not_apply(self) -> None:
+        """A rule for a more specific host, or of the proxy's namespace, is looked at first even where it is hidden."""
+        wide = rule(f"trafficPolicy: {{{HASH}}}", "w", "*.test")
+        hidden = rule(f"exportTo: [apps]\ntrafficPolicy: {{{HASH}}}")
+        found = warnings(GATEWAY, SERVICE, ROUTE, hidden, wide)
+        self.assertEqual(len(found), 2)
+        self.assertIn(
+            "default/w has no effect (DestinationRule default/dr is looked at before it for app.test", found[1]
+        )
+        others = rule(
+            f"workloadSelector: {{matchLabels: {{a: b}}}}\ntrafficPolicy: {{{HASH}}}", namespace="istio-system"
+        )
+        found = warnings(GATEWAY, SERVICE, ROUTE, others, wide)
+        self.assertIn("(DestinationRule istio-system/dr is looked at before it for app.test", found[1])
+
+    def test_only_names(self) -> None:
+        """A rule of nothing but subsets that no route leads to, unless it takes the place of another one."""
+        found = self.found(rule(SUBSETS % ""))
+        self.assertIn("DestinationRule default/dr has no effect here: no route leads to a subset of app.test", found)
+        wide = rule(f"trafficPolicy: {{{HASH}}}", "w", "*.test")
+        self.assertNotIn(
+            "no route leads to a subset", " ".join(warnings(GATEWAY, SERVICE, ROUTE, rule(SUBSETS % ""), wide))
+        )
+
+    def test_service_that_gets_nothing(self) -> None:
+        """A rule for a service whose host routes lead to, but to another service with the host."""
+        other = SERVICE.replace("name: app}", "name: other, namespace: apps}")
+        found = warnings(GATEWAY, SERVICE, ROUTE, other, rule(f"trafficPolicy: {{{HASH}}}", namespace="apps"))
+        self.assertIn("DestinationRule apps/dr has no effect here: no route leads to app.test", " ".join(found))
+
     def test_unused_subset_policy(self) -> None:
         """The policy of a subset that no destination names; a subset without one is only a name."""
         found = self.found(rule(SUBSETS % f", trafficPolicy: {{{HASH}}}"), route=to(", subset: v1"))
