@@ -60,24 +60,19 @@ _Key = tuple[str, int, int, str]
 """Text, line, column and tag of a key. The tag is "" only for the key of a merge, and "null" for what can be no key."""
 
 
-class _Open:
-    """A list or mapping whose end has not been seen.
+class _Unusual:
+    """What few collections have, as long as their end has not been seen.
 
-    ``entries`` are those of a mapping, ``items`` those of a list. ``counted``: how many values there were up to the
-    beginning of one with an anchor.
+    ``anchor``: the name of one, with how many values there were up to it (``counted``) and how deep the nesting was
+    elsewhere (``deepest``). ``merges``: the values of its merge keys.
     """
 
-    __slots__ = ("anchor", "counted", "entries", "height", "items", "key", "merges", "value")
+    __slots__ = ("anchor", "counted", "deepest", "merges")
 
-    def __init__(self, value: Items | Entries) -> None:
-        self.value = value
-        self.entries = value.entries if isinstance(value, Entries) else None
-        self.items = value.items if isinstance(value, Items) else []
-        self.height = 1
+    def __init__(self) -> None:
         self.anchor: str | None = None
-        self.counted = 0
-        self.key: _Key | None = None
-        self.merges: list[Value] | None = None
+        self.counted = self.deepest = 0
+        self.merges: list[Value] = []
 
 
 class _Anchored(NamedTuple):
@@ -104,10 +99,9 @@ class Composer:
         self._findings = findings
         self._allowance = allowance
         self._first = lines_before + 1
-        self.spent = self._spelled = self._expanded = self._stand_ins = 0
+        self.spent = self._expanded = self._stand_ins = 0
         self._anchors: dict[str, _Anchored] = {}
-        self._stack: list[_Open] = []
-        self._root: Value | None = None
+        self._unusual: dict[int, _Unusual] = {}  # by depth
 
     def documents(self, text: str) -> Iterator[Value]:
         """The root of each document, empty documents (a null) included.
@@ -119,9 +113,18 @@ class Composer:
             text, self._stand_ins = _LAST_COLON.subn(_STAND_IN, text)
         loader = _Loader(text)
         next_event: Callable[[], Any] = loader.get_event  # an event of one of the kinds below
-        first, stand_ins, stack = self._first, self._stand_ins, self._stack
-        # This loop is a quarter of a load: what is usual is done at once, all else by the methods below. ``inner`` is
-        # the innermost collection whose end has not been seen; its ``key`` waits for a value.
+        first, stand_ins, unusual = self._first, self._stand_ins, self._unusual
+        # This loop is a third of a load: what is usual is done at once, all else by the methods below. ``inner`` is the
+        # innermost collection whose end has not been seen, and a list of the roots is around all. Of a mapping there
+        # are its ``entries``, and the key that waits for a value, or None; of a list there is what appends to it.
+        roots: list[Value] = []
+        inner: Items | Entries = Items(first, 1, roots)
+        entries: dict[str, tuple[int, int, Value]] | None = None
+        append = roots.append
+        key: str | None = None
+        key_line = key_column = depth = deepest = spelled = 0
+        key_tag = ""
+        stack: list[Any] = []  # of the collections around the innermost, what is kept of it here
         try:
             while (event := next_event()) is not None:
                 kind = type(event)
@@ -129,82 +132,90 @@ class Composer:
                 if kind is ScalarEvent:
                     mark = event.start_mark
                     content = event.value.replace(_STAND_IN, ":") if stand_ins else event.value
-                    self._spelled += 1 if len(content) < _LONG else _weight(content)
+                    spelled += 1 if len(content) < _LONG else _weight(content)
                     tag = ("" if event.implicit[0] else "str") if event.tag is None else self._scalar_tag(event)
-                    line, column = first + mark.line, mark.column + 1
-                    if event.anchor is not None or not stack:
-                        self._add(Text(line, column, content, tag), event.anchor)
-                        continue
-                    inner = stack[-1]
-                    if inner.key is None and inner.entries is not None:
-                        plain = tag == "str" or (content[:1] in LETTERS and content not in WORDS)
-                        text_key = (content, line, column, "str")
-                        inner.key = text_key if plain else self._key(Text(line, column, content, tag))
-                        continue
-                    value = Text(line, column, content, tag)
+                    if entries is not None and key is None and event.anchor is None:
+                        if tag == "str" or (content[:1] in LETTERS and content not in WORDS):
+                            key, key_line, key_column, key_tag = content, first + mark.line, mark.column + 1, "str"
+                            continue
+                    value = Text(first + mark.line, mark.column + 1, content, tag)
+                    if event.anchor is not None:
+                        self._anchors[event.anchor] = _Anchored(value, _weight(content))
                 elif kind is MappingEndEvent or kind is SequenceEndEvent:
-                    done = stack.pop()
-                    value = done.value
-                    if done.anchor is not None or done.merges or not stack:
-                        self._close(done)
-                        continue
-                    inner = stack[-1]
-                    if inner.height <= done.height:
-                        inner.height = done.height + 1
+                    value = inner
+                    if unusual and (found := unusual.pop(depth, None)) is not None:
+                        deepest = self._end_unusual(inner, found, spelled, depth, deepest)
+                    inner, entries, append, key, key_line, key_column, key_tag = stack.pop()
+                    depth -= 1
                 elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                    stack.append((inner, entries, append, key, key_line, key_column, key_tag))
                     mark = event.start_mark
-                    line, column = first + mark.line, mark.column + 1
-                    opened = _Open(Entries(line, column, {}) if kind is MappingStartEvent else Items(line, column, []))
-                    self._spelled += 1
-                    if event.tag is not None or event.anchor is not None or len(stack) >= DEPTH:
-                        self._check_start(opened, event)
-                    stack.append(opened)
+                    spelled += 1
+                    depth += 1
+                    if kind is MappingStartEvent:
+                        entries = {}
+                        inner = Entries(first + mark.line, mark.column + 1, entries)
+                        key = None
+                    else:
+                        entries = None
+                        items: list[Value] = []
+                        inner = Items(first + mark.line, mark.column + 1, items)
+                        append = items.append
+                    if depth > deepest:
+                        deepest = depth
+                        if depth > DEPTH:
+                            raise _stop(TOO_DEEP, event)
+                    if event.tag is not None or event.anchor is not None:
+                        deepest = self._start_unusual(event, spelled, depth, deepest)
                     continue
                 elif kind is AliasEvent:
-                    self._add_alias(event)
-                    continue
+                    spelled += 1
+                    value, height = self._alias(event, spelled, depth)
+                    deepest = max(deepest, depth + height)
                 else:
                     if kind is DocumentStartEvent:
                         self._anchors = {}
-                        stack.clear()
-                        self._root = None
-                    elif kind is DocumentEndEvent and self._root is not None:
-                        yield self._root
+                        deepest = 0
+                    elif kind is DocumentEndEvent:
+                        yield roots.pop()
                     continue
-                # A complete value in a collection.
-                entries, key = inner.entries, inner.key
+                # A complete value.
                 if entries is None:
-                    inner.items.append(value)
-                elif key is not None and key[3] == "str" and key[0] not in entries:
-                    entries[key[0]] = (key[1], key[2], value)
-                    inner.key = None
+                    append(value)
+                elif key is None:
+                    key, key_line, key_column, key_tag = self._key(value)
                 else:
-                    self._add(value, None)
+                    if key_tag == "str" and key not in entries:
+                        entries[key] = (key_line, key_column, value)
+                    else:
+                        self._add_entry(entries, (key, key_line, key_column, key_tag), value, depth)
+                    key = None
         finally:
             loader.dispose()
 
-    def _check_start(self, opened: _Open, event: yaml.CollectionStartEvent) -> None:
-        """What is unusual about the start of a collection: its tag, an anchor, how deep it is."""
-        if len(self._stack) >= DEPTH:
-            raise _stop(TOO_DEEP, event)
-        tag = "map" if opened.entries is not None else "seq"
+    def _start_unusual(self, event: yaml.CollectionStartEvent, spelled: int, depth: int, deepest: int) -> int:
+        """Take note of the tag or the anchor of a collection; the depth to go on with."""
+        tag = "map" if type(event) is MappingStartEvent else "seq"
         if event.tag is not None and event.tag not in (_CORE + tag, "!"):
             self._refuse_tag(event)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchored(None)
-            opened.anchor, opened.counted = event.anchor, self._spelled + self._expanded
+        if event.anchor is None:
+            return deepest
+        self._anchors[event.anchor] = _Anchored(None)
+        noted = self._unusual[depth] = _Unusual()
+        noted.anchor, noted.counted, noted.deepest = event.anchor, spelled + self._expanded, deepest
+        return depth
 
-    def _close(self, done: _Open) -> None:
-        if done.merges and isinstance(done.value, Entries):
-            self._merge(done.value, done.merges)
-        self._add(done.value, None)
-        self._reach(done.height)
-        if done.anchor is not None:
-            size = 1 + self._spelled + self._expanded - done.counted
-            self._anchors[done.anchor] = _Anchored(done.value, size, done.height)
+    def _end_unusual(self, value: Items | Entries, noted: _Unusual, spelled: int, depth: int, deepest: int) -> int:
+        """Finish a collection with merge keys or an anchor; the depth to go on with."""
+        if isinstance(value, Entries):
+            self._merge(value, noted.merges)
+        if noted.anchor is not None:
+            size = 1 + spelled + self._expanded - noted.counted
+            self._anchors[noted.anchor] = _Anchored(value, size, deepest - depth + 1)
+        return max(deepest, noted.deepest)
 
-    def _add_alias(self, event: yaml.AliasEvent) -> None:
-        self._spelled += 1
+    def _alias(self, event: yaml.AliasEvent, spelled: int, depth: int) -> tuple[Value, int]:
+        """What an alias stands for, and how deep that nests."""
         name = event.anchor or ""
         known = self._anchors.get(name)
         if known is None or known.value is None:
@@ -213,37 +224,14 @@ class Composer:
             else:
                 hint = "if no alias is meant, put it in quotes"
                 self._error(event, "this alias has no anchor of its name before it", hint)
-            self._add(Text(*self._at(event), "", "str"), None)
-            return
+            return Text(*self._at(event), "", "str"), 0
         self._expanded += known.size
-        self.spent = max(self.spent, self._expanded - self._spelled)
+        self.spent = max(self.spent, self._expanded - spelled)
         if self.spent > self._allowance:
             raise _stop(TOO_MANY, event)
-        if len(self._stack) + known.height > DEPTH:
+        if depth + known.height > DEPTH:
             raise _stop(TOO_DEEP, event)
-        self._add(known.value, None)
-        self._reach(known.height)
-
-    def _reach(self, height: int) -> None:
-        """Take note of how deep a value of the innermost collection nests."""
-        if self._stack and self._stack[-1].height <= height:
-            self._stack[-1].height = height + 1
-
-    def _add(self, value: Value, anchor: str | None) -> None:
-        """Put a complete value into what is inner."""
-        if anchor is not None:
-            self._anchors[anchor] = _Anchored(value, _weight(value.text) if isinstance(value, Text) else 1)
-        if not self._stack:
-            self._root = value
-            return
-        parent = self._stack[-1]
-        container = parent.value
-        if isinstance(container, Items):
-            container.items.append(value)
-        elif parent.key is None:
-            parent.key = self._key(value)
-        else:
-            self._add_entry(container, parent, value)
+        return known.value, known.height
 
     def _key(self, value: Value) -> _Key:
         if isinstance(value, Text):
@@ -255,20 +243,18 @@ class Composer:
         self._findings.error(self._place(value), f"a key must be a string, not {kind}", hint)
         return "", value.line, value.column, "null"
 
-    def _add_entry(self, container: Entries, parent: _Open, value: Value) -> None:
-        assert parent.key is not None
-        (text, line, column, tag), parent.key = parent.key, None
+    def _add_entry(self, entries: dict[str, tuple[int, int, Value]], key: _Key, value: Value, depth: int) -> None:
+        """Add an entry whose key is a merge, no key, or may be there already."""
+        text, line, column, tag = key
         if tag == "null":
             return
         if tag == "":
-            if parent.merges is None:
-                parent.merges = []
-            parent.merges.append(value)
+            self._unusual.setdefault(depth, _Unusual()).merges.append(value)
             return
-        if text not in container.entries:
-            container.entries[text] = (line, column, value)
+        if text not in entries:
+            entries[text] = (line, column, value)
             return
-        first, place, _ = container.entries[text]
+        first, place, _ = entries[text]
         where = f"line {self._origin.lines_before + first}" if first != line else f"column {place} of the same line"
         self._findings.error(Location(self._origin, line, column), f"duplicate key {text!r}: it is already in {where}")
 
