@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from meshproxy.errors import Location
+from meshproxy.records import record
 
 if TYPE_CHECKING:  # interfaces.py names Endpoint, model.py names this module
     from meshproxy.interfaces import IHashKey
@@ -36,7 +37,7 @@ class Comparison(Enum):
 _PRESENT, _PREFIX, _REGEX = Comparison.PRESENT, Comparison.PREFIX, Comparison.REGEX
 
 
-@frozen
+@record
 class TextMatch:
     """A condition on a text; case-sensitive."""
 
@@ -44,7 +45,7 @@ class TextMatch:
     value: str = ""
 
 
-@frozen
+@record
 class PathMatch:
     """A condition on the path without query; ``PRESENT`` takes every path. ``ignore_case`` is not for REGEX."""
 
@@ -63,7 +64,7 @@ class PathMatch:
         )
 
 
-@frozen
+@record
 class HeaderMatch:
     """A condition on the values of a header.
 
@@ -77,7 +78,7 @@ class HeaderMatch:
     inverted: bool = False
 
 
-@frozen
+@record
 class QueryMatch:
     """A condition on the first occurrence of a query parameter, which is not percent-decoded."""
 
@@ -85,7 +86,7 @@ class QueryMatch:
     text: TextMatch
 
 
-@frozen
+@record
 class RouteMatch:
     """All conditions of one match block; each of them has to hold.
 
@@ -173,7 +174,7 @@ class RetryPolicy:
     remote_localities: bool = False
 
 
-@frozen(eq=False)
+@record(eq=False)
 class WeightedDestination:
     """A share of a route's traffic. ``cluster`` names a cluster that may be missing from the snapshot: a 503.
 
@@ -222,7 +223,7 @@ class KeyOrigin:
     location: Location
 
 
-@frozen(eq=False)
+@record(eq=False)
 class Forward:
     """Send the request to one of the destinations.
 
@@ -287,7 +288,7 @@ class Fault:
     abort_share: int = 0
 
 
-@frozen(eq=False)
+@record(eq=False)
 class Route:
     """A condition and what to do when it holds. ``name`` is empty where the configuration gives none.
 
@@ -303,7 +304,7 @@ class Route:
     response_headers: tuple[HeaderOperations, ...] = ()
 
 
-@frozen(eq=False)
+@record(eq=False)
 class VirtualHost:
     """A host, exact or starting with ``*``, in lower case, and its routes in order of precedence."""
 

@@ -134,10 +134,14 @@ class Composer:
                     content = event.value.replace(_STAND_IN, ":") if stand_ins else event.value
                     spelled += 1 if len(content) < _LONG else _weight(content)
                     tag = ("" if event.implicit[0] else "str") if event.tag is None else self._scalar_tag(event)
-                    if entries is not None and key is None and event.anchor is None:
-                        if tag == "str" or (content[:1] in LETTERS and content not in WORDS):
-                            key, key_line, key_column, key_tag = content, first + mark.line, mark.column + 1, "str"
-                            continue
+                    if (
+                        entries is not None
+                        and key is None
+                        and event.anchor is None
+                        and (tag == "str" or (content[:1] in LETTERS and content not in WORDS))
+                    ):
+                        key, key_line, key_column, key_tag = content, first + mark.line, mark.column + 1, "str"
+                        continue
                     value = Text(first + mark.line, mark.column + 1, content, tag)
                     if event.anchor is not None:
                         self._anchors[event.anchor] = _Anchored(value, _weight(content))

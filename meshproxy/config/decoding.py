@@ -6,7 +6,7 @@ ignores a setting that it does not implement. All others are unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -29,41 +29,45 @@ class Fields:
     The reading methods report what is wrong and then return what stands for an absent field.
     """
 
-    __slots__ = ("_found", "_unknown", "findings", "node")
+    __slots__ = ("_entries", "_unknown", "findings", "node")
 
-    def __init__(self, node: Node, findings: Findings, served: Sequence[str], later: Sequence[str] = ()) -> None:
+    def __init__(self, node: Node, findings: Findings, served: Collection[str], later: Collection[str] = ()) -> None:
         self.node = node
         self.findings = findings
-        names = (*served, *later) if later else served
+        self._entries = entries = node.raw_entries
         self._unknown: Sequence[str] = ()
+        # This is asked for every mapping of a file: its keys are looked at one by one only if that finds something.
+        known = served if type(served) is frozenset else frozenset(served)
+        if not entries or not known.issuperset(entries):
+            self._check((*served, *later))
+            for name in later:
+                if name in self:
+                    not_served(findings, node.key_location(name), self.path_of(name))
+
+    def _check(self, names: Sequence[str]) -> None:
         try:
-            found = node.fields(*names)
+            self.node.fields(*names)
         except ConfigError as error:
-            findings.errors(error)
-            self._unknown = node.keys_beside(names)
-            found = {name: child for name in names if (child := node.get(name)) is not None}
-        for name in later:
-            if name in found:
-                not_served(findings, node.key_location(name), found[name].path)
-        self._found = found
+            self.findings.errors(error)
+            self._unknown = self.node.keys_beside(names)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._found
+        return name in self._entries and self.node.get(name) is not None
 
     def __len__(self) -> int:
-        return len(self._found)
+        return sum(name in self for name in self.node.keys_beside(self._unknown))
 
-    def has_only(self, names: Set[str]) -> bool:
-        """Whether all that is there, unknown fields included, is among these."""
-        return not self._unknown and self._found.keys() <= names
+    def has_only(self, names: frozenset[str]) -> bool:
+        """Whether all that is there, unknown fields and those that are null included, is among these."""
+        return names.issuperset(self._entries)
 
     def get(self, name: str) -> Node | None:
         """A field, None if it is absent."""
-        return self._found.get(name)
+        return self.node.get(name) if name in self._entries else None
 
     def required(self, name: str) -> Node | None:
         """A field whose absence is an error."""
-        found = self._found.get(name)
+        found = self.node.get(name)
         if found is None:
             # What is no mapping has been reported already, and so has the name if it is only misspelt.
             misspelt = any(suggest(key, (name,)) for key in self._unknown)
@@ -74,7 +78,7 @@ class Fields:
 
     def is_empty(self, name: str) -> bool:
         """True if a list is absent or has no items; False for what is no list, which is reported elsewhere."""
-        found = self._found.get(name)
+        found = self.node.get(name)
         if found is None:
             return self.node.kind == "mapping"
         return found.is_empty_list
@@ -85,12 +89,11 @@ class Fields:
 
     def location_of(self, name: str) -> Location:
         """Where a field's value stands, or the mapping if it is absent."""
-        found = self._found.get(name)
-        return self.node.location if found is None else found.location
+        return self.node.location_of(name)
 
     def read(self, name: str, reader: Callable[[Node], _T]) -> _T | None:
         """What ``reader`` makes of a field; None if it is absent or wrong."""
-        found = self._found.get(name)
+        found = self.node.get(name) if name in self._entries else None
         if found is None:
             return None
         try:
@@ -101,16 +104,16 @@ class Fields:
 
     def string(self, name: str) -> str:
         """A string, "" if it is absent."""
-        return self.read(name, Node.string) or "" if name in self._found else ""
+        return self.read(name, Node.string) or "" if name in self._entries else ""
 
     def text(self, name: str, reader: Callable[[Node], str]) -> str | None:
         """What ``reader`` makes of a string; "" if it is absent or empty, which is the same to Istio, None if wrong."""
-        found = self._found.get(name)
+        found = self.get(name)
         return "" if found is None or found.is_empty_text else self.read(name, reader)
 
     def integer(self, name: str, minimum: int, maximum: int) -> int | None:
         """A whole number within the bounds."""
-        if name not in self._found:
+        if name not in self._entries:
             return None
         return self.read(name, lambda node: node.integer(minimum, maximum))
 
@@ -124,11 +127,11 @@ class Fields:
 
     def items(self, name: str) -> Sequence[Node]:
         """The items of a list, none if it is absent."""
-        return self.read(name, Node.items) or () if name in self._found else ()
+        return self.read(name, Node.items) or () if name in self._entries else ()
 
     def entries(self, name: str) -> Sequence[tuple[str, Node]]:
         """The entries of a mapping with free keys, none if it is absent."""
-        return self.read(name, Node.entries) or () if name in self._found else ()
+        return self.read(name, Node.entries) or () if name in self._entries else ()
 
 
 def _milliseconds(node: Node) -> float:

@@ -10,11 +10,13 @@ from meshproxy.config.findings import Findings
 from meshproxy.config.names import complete_host
 from meshproxy.config.nodes import Node
 from meshproxy.errors import Location
+from meshproxy.records import record
 
+_FIELDS = frozenset({"host", "subset", "port"})
 LARGEST_WEIGHT = 2**31 - 1
 
 
-@frozen(eq=False)
+@record(eq=False)
 class Destination:
     """Where a share of a route's requests goes. ``host`` is completed; ``subset`` is empty where none is named.
 
@@ -46,9 +48,10 @@ class Scope:
 
 def decode(node: Node, scope: Scope, findings: Findings, mirror: bool = False) -> Destination | None:
     """A destination, None if it is wrong."""
-    fields = Fields(node, findings, ("host", "subset", "port"))
-    host_node = fields.required("host")
-    host = None if host_node is None else findings.attempt(_host, host_node)
+    fields = Fields(node, findings, _FIELDS)
+    host = fields.read("host", _host)
+    if host is None:
+        fields.required("host")
     subset = fields.text("subset", checks.dns_label)
     port = fields.read("port", checks.port_selector)
     if host is None or subset is None or (port is None and "port" in fields):

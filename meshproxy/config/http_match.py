@@ -7,8 +7,9 @@ condition on a claim never holds and one on its absence always does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NoReturn
 
-from attrs import field, frozen
+from attrs import field
 
 from meshproxy.config import checks
 from meshproxy.config.decoding import Fields
@@ -17,6 +18,7 @@ from meshproxy.config.names import gateway_name
 from meshproxy.config.nodes import Node
 from meshproxy.config.syntax import is_token, regex_problem
 from meshproxy.errors import Location
+from meshproxy.records import record
 from meshproxy.regex import literal_starts
 from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, RouteMatch, TextMatch
 
@@ -26,26 +28,28 @@ _LONGEST_NAME = 1_000
 _CLAIM = "@request.auth.claims"
 _PRESENT = TextMatch()
 _EMPTY_PREFIX = TextMatch(Comparison.PREFIX, "")
-_FIELDS = (
-    "name",
-    "statPrefix",
-    "uri",
-    "ignoreUriCase",
-    "scheme",
-    "method",
-    "authority",
-    "headers",
-    "withoutHeaders",
-    "queryParams",
-    "port",
-    "gateways",
-    "sourceLabels",
-    "sourceNamespace",
+_FIELDS = frozenset(
+    {
+        "name",
+        "statPrefix",
+        "uri",
+        "ignoreUriCase",
+        "scheme",
+        "method",
+        "authority",
+        "headers",
+        "withoutHeaders",
+        "queryParams",
+        "port",
+        "gateways",
+        "sourceLabels",
+        "sourceNamespace",
+    }
 )
 _USUAL = frozenset({"name", "uri"})
 
 
-@frozen(eq=False)
+@record(eq=False)
 class Match:
     """One block of a route's ``match``; None and empty stand for no condition.
 
@@ -159,21 +163,35 @@ def text_match(node: Node, empty_prefix: bool = False, star: bool = False) -> Te
 
     ``empty_prefix``: a prefix may be empty. ``star``: the regex ``*`` is taken, and means the same as no condition.
     """
+    name, text = _comparison(node)
+    if name == "regex":
+        if star and text == "*":
+            return _PRESENT
+        problem = regex_problem(text)
+        if problem:
+            _fail(node, name, problem, "every text: .*" if text == "*" else "")
+    elif not text and name == "prefix" and not empty_prefix:
+        _fail(node, name, "may not be empty")
+    return TextMatch(_COMPARISONS[name], text) if name else _PRESENT
+
+
+def _comparison(node: Node) -> tuple[str, str]:
+    """The kind of a condition and its text; empty where there is none."""
+    sole = node.sole_string(_COMPARISONS)
+    if sole is not None:
+        return sole
     found = node.fields(*_COMPARISONS)
     if len(found) > 1:
         node.fail(f"{node.path} may have only one of {', '.join(found)}")
     for name, value in found.items():
-        text = value.string()
-        if name == "regex":
-            if star and text == "*":
-                return _PRESENT
-            problem = regex_problem(text)
-            if problem:
-                value.fail(f"{value.path} {problem}", "every text: .*" if text == "*" else "")
-        if name == "prefix" and not text and not empty_prefix:
-            value.fail(f"{value.path} may not be empty")
-        return TextMatch(_COMPARISONS[name], text)
-    return _PRESENT
+        return name, value.string()
+    return "", ""
+
+
+def _fail(node: Node, name: str, problem: str, hint: str = "") -> NoReturn:
+    value = node.get(name)
+    assert value is not None
+    value.fail(f"{value.path} {problem}", hint)
 
 
 def is_claim(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from meshproxy.config import destinations, header_operations, http_actions, http_match, http_policies
 from meshproxy.config.decoding import Fields
@@ -17,6 +17,7 @@ from meshproxy.config.http_match import Match
 from meshproxy.config.http_policies import Retries
 from meshproxy.config.nodes import Node
 from meshproxy.errors import Location
+from meshproxy.records import record
 from meshproxy.routes import ALWAYS, Comparison, CorsPolicy, DirectResponse, Fault
 
 _T = TypeVar("_T")
@@ -24,27 +25,30 @@ _PERCENT_HINT = "use mirrorPercentage: {value: N}"
 _FORWARDING = ("timeout", "retries", "mirror", "mirrors", "corsPolicy")
 _MIRROR_PERCENT = ("mirrorPercent", "mirror_percent")
 _MIRRORING = ("mirror", "mirrors", "mirrorPercentage", *_MIRROR_PERCENT)
-_FIELDS = (
-    "name",
-    "match",
-    "route",
-    "redirect",
-    "directResponse",
-    "delegate",
-    "rewrite",
-    "fault",
-    "headers",
-    "mirrorPercentage",
-    *_FORWARDING,
-    *_MIRROR_PERCENT,
+_FIELDS = frozenset(
+    {
+        "name",
+        "match",
+        "route",
+        "redirect",
+        "directResponse",
+        "delegate",
+        "rewrite",
+        "fault",
+        "headers",
+        "mirrorPercentage",
+        *_FORWARDING,
+        *_MIRROR_PERCENT,
+    }
 )
+_DESTINATION_FIELDS = frozenset({"destination", "weight", "headers"})
 
 
 # Nearly all entries have nothing else; with destinations, nothing can be wrong about how these go together.
 _USUAL = frozenset({"name", "match", "route"})
 
 
-@frozen(eq=False)
+@record(eq=False)
 class RouteDestination:
     """An entry of ``route``. ``weight`` counts only among several."""
 
@@ -53,7 +57,7 @@ class RouteDestination:
     headers: Headers
 
 
-@frozen(eq=False)
+@record(eq=False)
 class MirrorSettings:
     """An entry of ``mirrors``; ``share`` None: no percentage is given."""
 
@@ -61,7 +65,7 @@ class MirrorSettings:
     share: int | None
 
 
-@frozen(eq=False)
+@record(eq=False)
 class DelegateReference:
     """The virtual service whose routes are to be used; ``namespace`` is completed."""
 
@@ -75,7 +79,7 @@ class DelegateReference:
         return f"{self.namespace}/{self.name}"
 
 
-@frozen(eq=False)
+@record(eq=False)
 class HttpRoute:
     """An entry of ``http``. Without ``matches`` it takes every request. None and empty: not given.
 
@@ -259,7 +263,7 @@ def _check_prefix_matches(fields: Fields, route: HttpRoute) -> None:
 def _destinations(fields: Fields, scope: Scope) -> tuple[RouteDestination, ...]:
     entries = fields.items("route")
     read = [_route_destination(entry, scope, fields.findings) for entry in entries]
-    found = tuple(destination for destination in read if destination is not None)
+    found = tuple([destination for destination in read if destination is not None])
     if len(read) > 1 and len(found) == len(read) and not any(entry.weight for entry in found):
         fields.findings.error(fields.location_of("route"), f"{fields.path_of('route')}: all weights are 0")
     elif len(read) > 1:
@@ -271,7 +275,7 @@ def _destinations(fields: Fields, scope: Scope) -> tuple[RouteDestination, ...]:
 
 
 def _route_destination(node: Node, scope: Scope, findings: Findings) -> RouteDestination | None:
-    fields = Fields(node, findings, ("destination", "weight", "headers"))
+    fields = Fields(node, findings, _DESTINATION_FIELDS)
     weight = fields.integer("weight", 0, LARGEST_WEIGHT) or 0
     headers = _block(fields, "headers", header_operations.decode) or NO_HEADERS
     inner = fields.required("destination")

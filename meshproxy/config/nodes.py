@@ -11,16 +11,16 @@ a boolean has to be quoted.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TypeGuard
 
 from attrs import define
 from zope.interface import implementer
 
 from meshproxy import duration
 from meshproxy.config.diagnostics import suggest
-from meshproxy.config.scalars import LONE_LETTERS, NULLS, Scalar, resolve
+from meshproxy.config.scalars import LONE_LETTERS, NULLS, NUMBER_STARTS, WORDS, Scalar, resolve
 from meshproxy.errors import ConfigError, Diagnostic, Location, Origin, Severity
 from meshproxy.interfaces import IConfig
 
@@ -130,12 +130,38 @@ class Node:
             return Location(self._origin, line, column)
         return self.location
 
+    @property
+    def raw_entries(self) -> Mapping[str, tuple[int, int, Value]]:
+        """The entries of a mapping, each with the line and column of its key; none if this is no mapping."""
+        return self._value.entries if type(self._value) is Entries else {}
+
+    def location_of(self, name: str) -> Location:
+        """Where the value of a mapping's key stands; the place of the mapping itself if it has none or a null."""
+        value = self._value
+        entry = value.entries.get(name) if type(value) is Entries else None
+        found = value if entry is None or _is_null(entry[2]) else entry[2]
+        return Location(self._origin, found.line, found.column)
+
     def get(self, name: str) -> Node | None:
         """The value of a mapping's key, None if it is absent or null or if this is no mapping. Nothing is checked."""
-        if not isinstance(self._value, Entries) or name not in self._value.entries:
+        value = self._value
+        entry = value.entries.get(name) if type(value) is Entries else None
+        if entry is None:
             return None
-        value = self._value.entries[name][2]
-        return None if _is_null(value) else Node(self._origin, value, self, name)
+        inner = entry[2]
+        return None if type(inner) is Text and _is_null(inner) else Node(self._origin, inner, self, name)
+
+    def sole_string(self, names: Collection[str]) -> tuple[str, str] | None:
+        """Key and text of a mapping with one entry, if the key is among ``names`` and it is a string.
+
+        None if this is anything else, right or wrong, which the other methods tell.
+        """
+        value = self._value
+        if type(value) is Entries and len(value.entries) == 1:
+            ((name, (_, _, inner)),) = value.entries.items()
+            if name in names and _is_string(inner):
+                return name, inner.text
+        return None
 
     def fields(self, *names: str) -> dict[str, Node]:
         """The fields of a mapping that has no others than ``names``, without those that are null.
@@ -143,14 +169,14 @@ class Node:
         All unknown fields are reported at once, each at its key.
         """
         origin, found = self._origin, {}
-        unknown = []
+        unknown = False
         for key, (_, _, value) in self._mapping().items():
             if key not in names:
-                unknown.append(key)
+                unknown = True
             elif type(value) is not Text or not _is_null(value):
                 found[key] = Node(origin, value, self, key)
         if unknown:
-            raise ConfigError([self._unknown(key, names) for key in unknown])
+            raise ConfigError([self._unknown(key, names) for key in self.keys_beside(names)])
         return found
 
     def keys_beside(self, names: Collection[str]) -> list[str]:
@@ -177,13 +203,16 @@ class Node:
             self._refuse("a list", self._list_hint())
         origin, values = self._origin, self._value.items
         nodes = [Node(origin, item, self, index) for index, item in enumerate(values)]
-        if any(map(_is_null, values)):
-            nulls = (node for node in nodes if _is_null(node._value))
-            raise ConfigError(Diagnostic(f"{node.path} may not be null", node.location) for node in nulls)
+        for item in values:
+            if type(item) is Text and _is_null(item):
+                nulls = (node for node in nodes if _is_null(node._value))
+                raise ConfigError(Diagnostic(f"{node.path} may not be null", node.location) for node in nulls)
         return nodes
 
     def string(self) -> str:
         """A string. An unquoted number, boolean or null is an error, as it is for Istio."""
+        if _is_string(self._value):
+            return self._value.text  # nearly every one
         value = self._scalar()
         if not isinstance(value, str):
             self._refuse("a string", self._quoting_hint())
@@ -314,6 +343,14 @@ class Node:
         else:
             bounds = f"at least {minimum}" if maximum is None else f"at most {maximum}"
         self.fail(f"{self._name()} must be {bounds}, not {self._text()}")
+
+
+def _is_string(value: Value) -> TypeGuard[Text]:
+    """Whether a value is a string without a closer look; others that start as numbers do may still be one."""
+    if type(value) is not Text:
+        return False
+    text = value.text
+    return value.tag == "str" or (text not in WORDS and text[0] not in NUMBER_STARTS and value.tag == "")
 
 
 def _is_null(value: Value) -> bool:

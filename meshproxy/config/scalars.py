@@ -27,7 +27,7 @@ WORDS: dict[str, Scalar] = {
 NULLS = frozenset(text for text, value in WORDS.items() if value is None)
 LONE_LETTERS: dict[str, bool] = {"y": True, "Y": True, "n": False, "N": False}
 """The strings that are booleans where a boolean is asked for."""
-_NUMBER_STARTS = frozenset("+-.0123456789")
+NUMBER_STARTS = frozenset("+-.0123456789")
 LETTERS = frozenset(ascii_letters)
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|[1-9][0-9]*|0)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -36,10 +36,10 @@ _MOST_DIGITS = 100
 
 
 def resolve(text: str) -> Scalar:
-    """The value of an unquoted scalar."""
+    """The value of an unquoted scalar: text that is among ``WORDS``, or starts as a number may, else the text."""
     if text in WORDS:
         return WORDS[text]
-    if text[0] not in _NUMBER_STARTS:
+    if text[0] not in NUMBER_STARTS:
         return text
     if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS and text[0] != "0":
         return int(text)  # nearly every number
@@ -64,7 +64,7 @@ def _integer(digits: str) -> int:
 
 def key_text(text: str) -> str | None:
     """The JSON key that an unquoted key becomes: ``1`` for ``0x1``, ``true`` for ``yes``; None for a null."""
-    if text not in WORDS and text[0] not in _NUMBER_STARTS:
+    if text not in WORDS and text[0] not in NUMBER_STARTS:
         return text  # nearly every key
     value = resolve(text)
     if isinstance(value, str) or value is None:

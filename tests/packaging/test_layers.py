@@ -24,6 +24,7 @@ LAYERS = (
         "headers",
         "operators",
         "paths",
+        "records",
         "regex",
     ),
     ("interfaces", "limits", "model", "policies", "routes"),
