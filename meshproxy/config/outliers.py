@@ -50,6 +50,8 @@ def decode(node: Node, findings: Findings) -> OutlierSetting:
     errors, gateway_errors, local_failures = (fields.integer(name, 0, _LARGEST) for name in _COUNTS)
     interval, base = (fields.duration(name) for name in _TIMES)
     most_ejected, least_healthy = (fields.integer(name, 0, 100) for name in _PERCENTS)
+    if most_ejected is None and "maxEjectionPercent" in fields:
+        most_ejected = 100  # it is wrong, and nothing is to follow from that
     if fields.integer("consecutiveErrors", -_LARGEST_SIGNED, _LARGEST_SIGNED) is not None:
         location = node.key_location("consecutiveErrors")
         message = f"{fields.path_of('consecutiveErrors')} is deprecated and has no effect"

@@ -68,6 +68,8 @@ def _warn_of_same_address(compiled: Compiled, findings: Findings) -> None:
 
 
 def _warn_of_hosts(table: Table, compiled: Compiled, findings: Findings) -> None:
+    if any(gateway.metadata in compiled.faulty for gateway, _ in table.servers):
+        return
     if not table.virtual_hosts:
         location = table.servers[0][1].location
         message = f"no VirtualService has a route for port {table.port}: all requests are answered 404"

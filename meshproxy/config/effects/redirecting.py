@@ -14,7 +14,7 @@ _HINT = "behind a proxy that ends TLS, numTrustedProxies of the Mesh document le
 
 def warn_of_redirected(compiled: Compiled, findings: Findings) -> None:
     """Report routes that stand behind a redirect that takes every request wherever they are; at once if all do."""
-    if compiled.objects.mesh.settings.trusted_proxies:
+    if compiled.objects.mesh.settings.trusted_proxies or "Gateway" in compiled.objects.broken:
         return
     redirects = {id(host): place for it in compiled.tables for host in it.virtual_hosts if (place := _redirect(host))}
     if not redirects:

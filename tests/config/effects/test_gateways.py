@@ -24,6 +24,15 @@ class GatewayTests(SynchronousTestCase):
         (found,) = warnings(istio("Gateway", "gw", TWO_HOSTS))
         self.assertIn("no VirtualService has a route for port 80", found)
 
+    def test_faulty(self) -> None:
+        """Nothing follows from the errors of a gateway."""
+        wrong = istio("Gateway", "a.b", TWO_HOSTS)
+        self.assertEqual(warnings(wrong, SERVICE, istio("VirtualService", "a", ONE_ROUTE % "a.test")), [])
+        mixed = TWO_HOSTS.replace("servers: [{", "servers: [{tls: {httpsRedirect: true, mode: SIMPLE}, ")
+        self.assertEqual(
+            warnings(istio("Gateway", "gw", mixed), SERVICE, istio("VirtualService", "a", ONE_ROUTE % "a.test")), []
+        )
+
     def test_unmet_hosts(self) -> None:
         """A host that no VirtualService meets, and what nearly meets it."""
         gateway = istio("Gateway", "gw", TWO_HOSTS)
