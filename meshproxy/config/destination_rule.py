@@ -80,6 +80,8 @@ def decode(
     selector = _selector(fields, export_to, metadata.namespace)
     policy_node = fields.get("trafficPolicy")
     policy = None if policy_node is None else _policy(policy_node, findings, strategies)
+    if policy_node is not None:
+        policy_blocks.warn_of_unverified(policy_node, selector is not None, findings)
     names: set[str] = set()
     read = [_subset(node, names, findings, strategies) for node in fields.items("subsets")]
     subsets = tuple(subset for subset in read if subset is not None)

@@ -45,6 +45,26 @@ def _refuse(fields: Fields, unwanted: Sequence[str], given: set[str], where: str
             fields.findings.error(fields.node.key_location(name), f"{fields.path_of(name)} may not stand {where}")
 
 
+def warn_of_unverified(policy: Node, selecting: bool, findings: Findings) -> None:
+    """Report where a traffic policy or its ports do not say who vouches for the certificates of servers.
+
+    ``selecting``: the rule is only for some proxies, which have the authority from a credential.
+    """
+    ports = policy.get("portLevelSettings")
+    if ports is None and policy.get("tls") is None:
+        return  # nearly all
+    elsewhere = Findings()  # what is wrong is reported by those who read it
+    entries = (None if ports is None else elsewhere.attempt(ports.items)) or ()
+    for entry, code in ((policy, "IST0128"), *((port, "IST0129") for port in entries)):
+        tls = entry.get("tls")
+        mode = None if tls is None else tls.get("mode")
+        if tls is None or mode is None or elsewhere.attempt(mode.string) not in ("SIMPLE", "MUTUAL"):
+            continue
+        named = tls.get("caCertificates") or (tls.get("credentialName") if selecting else None)
+        if named is None or named.is_empty_text:
+            findings.warning(tls.location, f"{tls.path} names no caCertificates to verify servers with", code=code)
+
+
 def check_tunnel(node: Node, findings: Findings) -> None:
     """``tunnel``."""
     fields = Fields(node, findings, ("protocol", "targetHost", "targetPort"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.config.loading import GATEWAY, ROUTE, SERVICE, errors, istio
+from tests.config.loading import GATEWAY, ROUTE, SERVICE, errors, istio, warnings
 
 
 def rule(policy: str) -> tuple[str, ...]:
@@ -55,3 +55,20 @@ class BlockTests(SynchronousTestCase):
             found = refusals(policy)
             self.assertEqual(len(found), 1, (policy, found))
             self.assertIn(part, found[0])
+
+    def test_unverified(self) -> None:
+        """TLS that does not say who vouches for servers, at both levels; a credential does for selected proxies."""
+        port = "portLevelSettings: [{port: {number: 80}, tls: {%s}}]"
+        for policy, code in (
+            ("tls: {mode: SIMPLE}", "IST0128"),
+            ("tls: {mode: SIMPLE, credentialName: a}", "IST0128"),
+            ("tls: {mode: MUTUAL, clientCertificate: /a, privateKey: /b, caCertificates: ''}", "IST0128"),
+            (port % "mode: SIMPLE", "IST0129"),
+        ):
+            (found,) = [it for it in warnings(*rule(policy)) if "IST012" in it]
+            self.assertIn(f"tls names no caCertificates to verify servers with [{code}]", found)
+        selecting = "\n  workloadSelector: {matchLabels: {istio: ingressgateway}}"
+        for policy in ("tls: {mode: SIMPLE, caCertificates: /a}", "tls: {mode: DISABLE}", port % "mode: ISTIO_MUTUAL"):
+            self.assertNotIn("IST012", " ".join(warnings(*rule(policy))))
+        *others, text = rule("tls: {mode: SIMPLE, credentialName: a}")
+        self.assertNotIn("IST012", " ".join(warnings(*others, text.replace("\n---", f"{selecting}\n---"))))

@@ -169,6 +169,26 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual(len([it for it in found if "not served yet" not in it]), 1, (section, found))
             self.assertIn(part, " ".join(found))
 
+    def test_too_late(self) -> None:
+        """Routes and blocks that equal an earlier one, and what comes behind a route without any."""
+        route, sni = "route: [{destination: {host: app.test}}]", "sniHosts: [a.com]"
+        for section, code, place in (
+            (f"tcp:\n- {{{route}}}\n- {{{route}}}", "IST0130", "30:5"),
+            (f"tcp:\n- {{{route}}}\n- {{match: [{{port: 1}}], {route}}}", "IST0130", "30:5"),
+            (f"tcp:\n- {{match: [{{port: 1}}], {route}}}\n- {{match: [{{port: 1}}], {route}}}", "IST0130", "30:5"),
+            (f"tcp:\n- {{match: [{{port: 1}}, {{port: 2}}, {{port: 1}}], {route}}}", "IST0131", "29:36"),
+            (f"tls:\n- {{match: [{{{sni}}}], {route}}}\n- {{match: [{{{sni}}}], {route}}}", "IST0130", "30:5"),
+            (f"tls:\n- {{match: [{{{sni}}}, {{port: 1, {sni}}}, {{{sni}}}], {route}}}", "IST0131", "29:65"),
+        ):
+            text = virtual_service(f"hosts: [a.com]\ngateways: [gw]\n{section}")
+            (found,) = [it for it in warnings(GATEWAY, SERVICE, text) if "IST013" in it]
+            self.assertIn(f"mesh.yaml:{place}: warning: this ", found)
+            self.assertIn(f"[{code}]", found)
+        matches = ("match: [{port: 1}], ", "match: [{port: 1, gateways: [gw]}], ", "")
+        apart = "".join(f"\n- {{{match}{route}}}" for match in matches)
+        text = virtual_service(f"hosts: [a.com]\ngateways: [gw]\ntcp:{apart}")
+        self.assertNotIn("IST013", " ".join(warnings(GATEWAY, SERVICE, text)))
+
     def test_addresses_as_sni(self) -> None:
         """An address as SNI is only warned about."""
         route = "route: [{destination: {host: app.test}}]"
