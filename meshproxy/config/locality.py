@@ -102,7 +102,11 @@ def decode(node: Node, findings: Findings, ejecting: bool) -> LocalitySetting | 
     for label, child in labels:
         if label in TOPOLOGY and fields.items("failover"):
             findings.error(child.location, f"{child.path} may not be {label} beside failover")
-    if not ejecting:
+    if enabled is False:
+        for name in ("distribute", "failover", "failoverPriority"):
+            if fields.items(name):
+                findings.warning(node.key_location(name), f"{fields.path_of(name)} has no effect: enabled is false")
+    elif not ejecting:
         for name in ("failover", "failoverPriority"):
             if fields.items(name):
                 message = f"{fields.path_of(name)} has no effect without outlierDetection beside it"

@@ -76,6 +76,13 @@ class DistributeTests(SynchronousTestCase):
         self.assertIsInstance(off.builder, round_robin.RoundRobinBuilder)
         self.assertIsInstance(cluster(DISTRIBUTE, "eu/west/a").builder, AvailableBuilder)
 
+    def test_said_to_be_off(self) -> None:
+        """What stands beside ``enabled: false`` has no effect."""
+        for setting, name in ((DISTRIBUTE, "distribute"), ("failover: [{from: a, to: b}]", "failover")):
+            (found,) = warnings(GATEWAY, ROUTE, SERVICE, rule(f"enabled: false, {setting}"))
+            self.assertIn(f"localityLbSetting.{name} has no effect: enabled is false", found)
+        self.assertEqual(warnings(GATEWAY, ROUTE, SERVICE, rule("enabled: false")), [])
+
     def test_reload(self) -> None:
         """A cluster whose distribution did not change is the same object."""
         identity = ProxyIdentity(locality="eu/west/a")
