@@ -214,6 +214,55 @@ SHAPES: dict[str, Callable[[int], str]] = {
             "",
         )
     ),
+    "authorities": lambda n: (
+        matches(n, lambda it: f"{{uri: {{exact: /{it}}}, authority: {{exact: a{it}.test}}}}").replace(
+            "[a.test]", "['*.test']"
+        )
+        + services(n, lambda it: f"hosts: [a{it}.test]\ngateways: [gw]\nhttp: [{{{TO_APP}}}]").replace(GATEWAY, "")
+    ),
+    "blocks for a port": lambda n: matches(n, lambda it: f"{{port: 80, uri: {{prefix: /{it}}}}}"),
+    "routes of a delegate": lambda n: (
+        GATEWAY
+        + SERVICE
+        + istio("VirtualService", "vs", "hosts: [a.test]\ngateways: [gw]\nhttp: [{delegate: {name: inner}}]")
+        + istio(
+            "VirtualService",
+            "inner",
+            f"http: [{many(n, lambda it: f'{{match: [{{uri: {{prefix: /{it}/}}}}], {TO_APP}}}')}]",
+        )
+    ),
+    "overruled routes": lambda n: (
+        GATEWAY
+        + SERVICE
+        + many(
+            2,
+            lambda number: istio(
+                "VirtualService",
+                f"v{number}",
+                f"hosts: [{many(n, 'h{}.test'.format)}]\ngateways: [gw]\n"
+                f"http: [{{match: [{{uri: {{prefix: /a}}}}], {TO_APP}}}]",
+            ),
+            "",
+        )
+    ),
+    "policies of used subsets": lambda n: (
+        GATEWAY
+        + service_of(9, lambda it: "{}")
+        + istio(
+            "DestinationRule",
+            "r",
+            "host: all.test\ntrafficPolicy: {connectionPool: {http: {maxRetries: 1}}}\n"
+            f"subsets: [{many(n, sized_subset)}]",
+        )
+        + matches_of_subsets(n)
+    ),
+    "workloads with ports": lambda n: (
+        GATEWAY
+        + SERVICE
+        + ROUTE
+        + many(n, lambda it: istio("WorkloadEntry", f"w{it}", "address: a.b\nlabels: {a: b}\nports: {h: 1}"), "")
+        + entries(n, "workloadSelector: {labels: {a: b}}\n")
+    ),
     "merge keys": lambda n: "a: &a {b: c}\nd:\n" + "  <<: *a\n" * n,
     "tiny documents": lambda n: "---\n" * n,
     "unknown fields": lambda n: istio("Gateway", "gw", many(n, "servrs{}: 1".format, "\n")),

@@ -172,12 +172,13 @@ def _warn_of_replaced_blocks(applied: _Applied, findings: Findings) -> None:
     if not used or len(levels) + len(ports) < 2:
         return
     effective = [merged.effective(port, subset) for port, subset in used]
+    holding = {name: {id(getattr(it, name)) for it in effective} for name in _BLOCKS}
     for level in (*levels, *ports):
         lost = [
             name
             for attribute, name in _BLOCKS.items()
             if (block := getattr(level, attribute)) is not None
-            and all(getattr(it, attribute) is not block for it in effective)
+            and id(block) not in holding[attribute]
             and not (isinstance(block, Balancing) and block.consistent)  # sessions that it costs are told
         ]
         if lost and level.location is not None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from attrs import frozen
+
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.findings import Findings
 from meshproxy.config.labelled import Labelled
 from meshproxy.config.pods import Pod
 from meshproxy.config.service_entry import Resolution, ServiceEntry
 from meshproxy.config.workload import WorkloadEntry
+
+
+@frozen(eq=False)
+class _Selecting:
+    """Entries with equal selectors: the first one, whether one of them takes names, and the names of their ports."""
+
+    first: ServiceEntry
+    by_name: bool
+    ports: frozenset[str]
 
 
 def warn_of_workloads(compiled: Compiled, findings: Findings) -> None:
@@ -54,26 +65,27 @@ def _warn_of_unusable(
     if not odd:
         return
     labelled = _labelled(odd)
-    selecting: dict[WorkloadEntry, list[ServiceEntry]] = {}
+    same: dict[frozenset[tuple[str, str]], list[ServiceEntry]] = {}
     for entry, selector in entries:
-        for workload in labelled.with_labels(selector):
-            selecting.setdefault(workload, []).append(entry)
-    for workload, found in selecting.items():
-        it, place = workload.workload, workload.metadata.location
-        if (it.is_name or it.is_unix) and not any(entry.resolution.by_name for entry in found):
+        same.setdefault(frozenset(selector.items()), []).append(entry)
+    selecting: dict[WorkloadEntry, list[_Selecting]] = {}
+    for chosen, alike in same.items():
+        names = frozenset(port.name for entry in alike for port in entry.ports)
+        group = _Selecting(alike[0], any(entry.resolution.by_name for entry in alike), names)
+        for workload in labelled.with_labels(dict(chosen)):
+            selecting.setdefault(workload, []).append(group)
+    for workload, groups in selecting.items():
+        it, first = workload.workload, groups[0].first
+        if (it.is_name or it.is_unix) and not any(group.by_name for group in groups):
             kind = "a host name" if it.is_name else "a UNIX socket"
-            message = (
-                f"{workload.metadata} has no effect: its address is {kind}, and {found[0].metadata} takes only IPs"
-            )
-            findings.warning(place, message, f"see {found[0].location}: only an entry with resolution DNS takes it")
+            message = f"{workload.metadata} has no effect: its address is {kind}, and {first.metadata} takes only IPs"
+            hint = f"see {first.location}: only an entry with resolution DNS takes it"
+            findings.warning(workload.metadata.location, message, hint)
             continue
-        known = {port.name for entry in found for port in entry.ports}
-        lost = sorted(it.ports.keys() - known)
+        lost = sorted(it.ports.keys() - frozenset().union(*(group.ports for group in groups)))
         if lost:
             message = f"{', '.join(map(repr, lost))} in ports of {workload.metadata} is no name of a port of"
-            findings.warning(
-                it.location, f"{message} {found[0].metadata}, which selects it", f"see {found[0].location}"
-            )
+            findings.warning(it.location, f"{message} {first.metadata}, which selects it", f"see {first.location}")
 
 
 def _warn_of_selectors(
