@@ -67,7 +67,8 @@ class Cors:
     def preflight(self, origin: bytes, header_values: HeaderValues) -> list[Field]:
         """The fields of the answer to a preflight; what names the origin only where that is admitted."""
         fields: list[Field] = []
-        if self.admits(origin):
+        admitted = self.admits(origin)
+        if admitted:
             fields.append((_ALLOW_ORIGIN, origin))
             if self._credentials:
                 fields.append((_ALLOW_CREDENTIALS, b"true"))
@@ -82,7 +83,7 @@ class Cors:
                 fields.append((name, value))
         if self._age is not None:
             fields.append((_MAX_AGE, self._age))
-        if self._expose:
+        if admitted and self._expose:
             fields.append((_EXPOSE_HEADERS, self._expose))
         return fields
 

@@ -223,8 +223,8 @@ class Request:
             if address is not peer:
                 self.logged_remote = (b"[%b]:0" if b":" in address else b"%b:0") % address
             proto = self.received_proto or proto
-            if proto == b"https":
-                self.scheme = proto
+            if proto.lower() == b"https":
+                self.scheme = b"https"
         self.request_id = self.gateway.request_ids.next()
         self.forwarded_proto = proto
 

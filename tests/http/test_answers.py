@@ -36,8 +36,9 @@ class AnswerTests(SynchronousTestCase):
 
     def test_scheme_of_a_trusted_proxy(self) -> None:
         """A redirect that names no scheme keeps the one that a trusted proxy told of."""
-        request = GET[:-2] + b"X-Forwarded-Proto: https\r\n\r\n"
-        self.assertEqual(self.asked(answer(Redirect(path="/n")), request, 1)[b"location"], b"https://h:80/n?z=1")
+        for spelled in (b"HTTPS", b"https"):
+            request = GET[:-2] + b"X-Forwarded-Proto: " + spelled + b"\r\n\r\n"
+            self.assertEqual(self.asked(answer(Redirect(path="/n")), request, 1)[b"location"], b"https://h:80/n?z=1")
         self.assertEqual(self.asked(answer(Redirect(path="/n")), request)[b"location"], b"http://h:80/n?z=1")
 
     def test_direct_response(self) -> None:
