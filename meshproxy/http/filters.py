@@ -65,13 +65,11 @@ class Cors:
         return any(admits(origin) for admits in self._admits)
 
     def preflight(self, origin: bytes, header_values: HeaderValues) -> list[Field]:
-        """The fields of the answer to a preflight; what names the origin only where that is admitted."""
-        fields: list[Field] = []
+        """The fields of the answer to a preflight; only with the origin, if that is admitted, they allow anything."""
         admitted = self.admits(origin)
-        if admitted:
-            fields.append((_ALLOW_ORIGIN, origin))
-            if self._credentials:
-                fields.append((_ALLOW_CREDENTIALS, b"true"))
+        fields = [(_ALLOW_ORIGIN, origin)] if admitted else []
+        if self._credentials:
+            fields.append((_ALLOW_CREDENTIALS, b"true"))
         for name, configured, asked in (
             (_ALLOW_METHODS, self._methods, _ASKED_METHOD),
             (_ALLOW_HEADERS, self._headers, _ASKED_HEADERS),
