@@ -128,14 +128,15 @@ def _warn_of_unused(rule: DestinationRule, applied: list[_Applied], alone: _Alon
         message = f"{rule.metadata} has no effect here: no route leads to a subset of {rule.host}"
         findings.warning(rule.location, message, "a destination has to say subset: NAME")
         return
-    for subset in rule.subsets:
-        if subset.policy is not None and subset.name not in used_subsets:
-            message = f"the trafficPolicy of subset {subset.name!r} has no effect here: no route leads to the subset"
-            findings.warning(subset.location, message, f"a destination has to say subset: {subset.name}")
-    for number, location in _ports(rule):
-        if number not in used_ports:
-            exists = any(number in service.ports for it in applied for service in it.services)
-            there = f"no route leads to port {number}" if exists else f"{rule.host} has no port {number}"
+    for it in rule.subsets:
+        if it.policy is not None and it.name not in used_subsets:
+            message = f"the trafficPolicy of subset {it.name!r} has no effect here: no route leads to the subset"
+            findings.warning(it.location, message, f"a destination has to say subset: {it.name}")
+    for number, subset, location in _ports(rule):
+        if number not in used_ports or (subset in used_subsets and (number, subset) not in used):
+            exists = any(number in service.ports for found in applied for service in found.services)
+            what = f"port {number} of subset {subset}" if number in used_ports else f"port {number}"
+            there = f"no route leads to {what}" if exists else f"{rule.host} has no port {number}"
             message = f"these portLevelSettings have no effect here: {there}"
             findings.warning(location, message, f"routes lead to {', '.join(map(str, sorted(used_ports)))}")
 
@@ -164,16 +165,18 @@ def _warn_of_replaced_blocks(applied: _Applied, findings: Findings) -> None:
         return  # nearly all: there is nothing narrower
     numbers = {number for service in applied.services for number in service.ports}
     used = [(port, merged.subsets.get(name)) for port, name in sorted(applied.used) if port in numbers]
-    subsets = {id(subset): subset.policy for _, subset in used if subset is not None and subset.policy is not None}
-    levels = [*subsets.values()] if merged.policy is None else [merged.policy, *subsets.values()]
-    ports = [
-        level.ports[port] for level in levels for port in sorted({port for port, _ in used}) if port in level.ports
-    ]
-    if not used or len(levels) + len(ports) < 2:
-        return
+    policies: dict[int, Policy] = {}
+    at_ports: dict[int, Policy] = {}
+    for port, subset in used:
+        for policy in (merged.policy, None if subset is None else subset.policy):
+            if policy is not None:
+                policies[id(policy)] = policy
+                narrower = policy.ports.get(port)
+                if narrower is not None:
+                    at_ports[id(narrower)] = narrower
     effective = [merged.effective(port, subset) for port, subset in used]
     holding = {name: {id(getattr(it, name)) for it in effective} for name in _BLOCKS}
-    for level in (*levels, *ports):
+    for level in (*policies.values(), *at_ports.values()):
         lost = [
             name
             for attribute, name in _BLOCKS.items()
@@ -188,12 +191,13 @@ def _warn_of_replaced_blocks(applied: _Applied, findings: Findings) -> None:
                 " narrower settings take the place of these"
             )
             hint = "settings for a port replace all that the levels above say"
-            findings.warning(level.location, message, hint if ports else "")
+            findings.warning(level.location, message, hint if at_ports else "")
 
 
-def _ports(rule: DestinationRule) -> Iterator[tuple[int, Location]]:
-    policies: list[Policy | None] = [rule.policy, *(subset.policy for subset in rule.subsets)]
-    for policy in policies:
+def _ports(rule: DestinationRule) -> Iterator[tuple[int, str, Location]]:
+    """The ports that have settings of their own: number, name of the subset or "" where it is for all, and place."""
+    policies = [("", rule.policy), *((subset.name, subset.policy) for subset in rule.subsets)]
+    for name, policy in policies:
         if policy is not None:
             for number, port_policy in policy.ports.items():
-                yield number, port_policy.location or rule.location
+                yield number, name, port_policy.location or rule.location

@@ -110,6 +110,15 @@ class RuleTests(SynchronousTestCase):
         found = self.found(narrowest, route=to(", subset: v2"))
         self.assertIn("mesh.yaml:36:39: warning: loadBalancer has no effect here", found)
 
+    def test_port_of_a_subset(self) -> None:
+        """Settings for a port of a subset, where routes lead to the one and the other but not to both."""
+        at_port = "trafficPolicy: {portLevelSettings: [{port: {number: 81}, loadBalancer: {simple: RANDOM}}]}"
+        text = rule(SUBSETS % f", {at_port}")
+        route = to(", subset: v2, port: {number: 80}", ", subset: v1, port: {number: 81}")
+        found = self.found(text, route=route, service=TWO_PORTS)
+        self.assertIn("these portLevelSettings have no effect here: no route leads to port 81 of subset v2", found)
+        self.assertEqual(warnings(GATEWAY, TWO_PORTS, to(", subset: v2, port: {number: 81}"), text), [])
+
     def test_empty_subset(self) -> None:
         """A subset that selects nothing, before a route leads to it."""
         found = self.found(rule(SUBSETS.replace("version: v2", "version: v3") % ""), route=to(", subset: v1"))
