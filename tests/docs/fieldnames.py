@@ -1,8 +1,8 @@
 """All fields that the decoders know, found by asking them: documents with one nested field each are loaded.
 
-Whatever a decoder reads goes through ``Node.fields`` (a closed set of names) or, for documents of Kubernetes, where
-unknown fields are nobody's business, through ``Node.get``. Both are watched while the documents are loaded, so a new
-field is found without being told to anybody.
+Whatever a decoder reads goes through ``Fields`` or ``Node.fields`` (closed sets of names) or, for documents of
+Kubernetes, where unknown fields are nobody's business, through ``Node.get``. All are watched while the documents are
+loaded, so a new field is found without being told to anybody.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class _Watch:
             self: Fields, node: Node, findings: Any, served: tuple[str, ...], later: tuple[str, ...] = ()
         ) -> None:
             start(self, node, findings, served, later)
+            watch.note(node, served)
             watch.note(node, later, served=False)
 
         yield mock.patch.object(Node, "fields", watched_fields)
