@@ -124,12 +124,7 @@ def _warn_of_unused(rule: DestinationRule, applied: list[_Applied], alone: _Alon
         findings.warning(rule.location, message, _HINT)
         return
     used_ports, used_subsets = {port for port, _ in used}, {subset for _, subset in used}
-    if (
-        rule.policy is None
-        and rule.subsets
-        and used_subsets.isdisjoint(it.name for it in rule.subsets)
-        and alone.has(rule)
-    ):
+    if rule.policy is None and rule.subsets and used_subsets == {""} and alone.has(rule):
         message = f"{rule.metadata} has no effect here: no route leads to a subset of {rule.host}"
         findings.warning(rule.location, message, "a destination has to say subset: NAME")
         return

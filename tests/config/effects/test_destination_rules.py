@@ -73,6 +73,7 @@ class RuleTests(SynchronousTestCase):
         """A rule of nothing but subsets that no route leads to, unless it takes the place of another one."""
         found = self.found(rule(SUBSETS % ""))
         self.assertIn("DestinationRule default/dr has no effect here: no route leads to a subset of app.test", found)
+        self.assertIn("has no subset 'v3'", self.found(rule(SUBSETS % ""), route=to(", subset: v3")))
         wide = rule(f"trafficPolicy: {{{HASH}}}", "w", "*.test")
         self.assertNotIn(
             "no route leads to a subset", " ".join(warnings(GATEWAY, SERVICE, ROUTE, rule(SUBSETS % ""), wide))
