@@ -45,6 +45,7 @@ _OWN_HEADERS = {
     b"x-envoy-expected-rq-timeout-ms": "expected_timeout",
 }
 _OTHER_HEADERS = {**_PSEUDO_HEADERS, **_OWN_HEADERS}
+_UPGRADE_HEADERS = {**_OTHER_HEADERS, b"connection": "asked_connection", b"upgrade": "asked_protocol"}
 
 # For requests that were changed: all fields but the last one are in the list.
 _CHANGED = Shapes({})
@@ -125,6 +126,8 @@ class Request:
     upgrade: Upgrade | None = None
     original_path = received_for = received_proto = expected_timeout = b""
     flags = transport_failure = route_name = trace_id = b""
+    asked_protocol = b""
+    asked_connection = b"Upgrade"  # whatever else the client's says is not passed on
     bytes_received = attempt = 0
     request_done_at = 0.0
     response_fields: Sequence[Field] = ()
@@ -230,6 +233,8 @@ class Request:
 
     def ask_upgrade(self, protocol: bytes) -> None:
         """Ask the endpoint for another protocol. It is the last request of its connection."""
+        self.asked_protocol = protocol
+        self._other_headers = _UPGRADE_HEADERS
         self._added = self._hop_by_hop = upgrade_lines(protocol)
         self.special = True
         self.keep_alive = False

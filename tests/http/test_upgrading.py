@@ -7,10 +7,21 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshproxy.model import UpgradeSettings
-from meshproxy.routes import CorsPolicy, Fault, HeaderOperations, Mirror, RetryPolicy, Rewrite
+from meshproxy.routes import (
+    CorsPolicy,
+    DirectResponse,
+    Fault,
+    HeaderMatch,
+    HeaderOperations,
+    Mirror,
+    RetryPolicy,
+    Rewrite,
+    Route,
+    RouteMatch,
+)
 from tests.fakes import CountedCookie, FixedBalancer, Peer, Wire, cluster, endpoints, route, snapshot
 from tests.http.test_downstream import GET, OK
-from tests.routed import PRESENT
+from tests.routed import PRESENT, exact
 
 
 def asking(*lines: bytes, protocol: bytes = b"websocket", path: bytes = b"/ws") -> bytes:
@@ -63,6 +74,16 @@ class Asking(SynchronousTestCase):
         client = Wire(snapshot(upgrades=allowed)).client()
         client.send(asking())
         self.assertEqual([r.status for r in client.responses()], [403])
+
+    def test_found_by_what_it_asks_for(self) -> None:
+        """A route may be for requests that ask for a protocol, as the client spells it; no other request is its."""
+        for name, value in ((b"upgrade", "WebSocket"), (b"connection", "Upgrade")):
+            match = RouteMatch(headers=(HeaderMatch(name, exact(value)),))
+            wire = Wire(snapshot(routes=[Route(match, DirectResponse(418)), route()]))
+            client = wire.client()
+            client.send(asking(protocol=b"WebSocket"))
+            self.assertEqual([response.status for response in client.responses()], [418])
+            self.forwarded(GET, wire)
 
     def test_changed_by_the_route(self) -> None:
         """Header operations and rewrites hold as for any request; they cannot touch what the upgrade consists of."""
