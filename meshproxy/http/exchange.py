@@ -135,7 +135,7 @@ class Exchange(ForwardedRequest):
         """The fields of the endpoint's response as the client gets them; date and server are not among them."""
         self.details = _FROM_ENDPOINT
         if self._edits is not None:
-            fields = self._edits.response(fields, self)
+            fields = self._edits.response(fields, self, self.status)
         fields = self._with_cors(
             [*without(fields, (b"server",)), *[(b"set-cookie", cookie) for cookie in self.cookies]]
         )
@@ -173,7 +173,7 @@ class Exchange(ForwardedRequest):
         self.details = details
         self._flag(flags)
         if fields is None:
-            edited = [] if self._edits is None else self._edits.response([], self)
+            edited = [] if self._edits is None else self._edits.response([], self, status)
             fields = self._with_cors([*more, *content_fields(status, body, edited)])
         self.status = status
         self.response_begun = True

@@ -97,11 +97,11 @@ class HeaderChanges:
             fields = self._apply(level, fields, Subject(exchange, _request_values(fields, exchange), _none))
         return fields
 
-    def response(self, fields: list[Field], exchange: Described) -> list[Field]:
-        """The fields of a response after the changes."""
+    def response(self, fields: list[Field], exchange: Described, status: int) -> list[Field]:
+        """The fields of a response with a status after the changes."""
         for level in self._levels:
             fields = without(fields, level.removed)
-            fields = self._apply(level, fields, Subject(exchange, exchange.header_values, _values_of(fields)))
+            fields = self._apply(level, fields, Subject(exchange, exchange.header_values, _values_of(fields, status)))
         return fields
 
     def _apply(self, level: _Level, fields: list[Field], subject: Subject) -> list[Field]:
@@ -150,8 +150,8 @@ def _request_values(fields: list[Field], exchange: Described) -> HeaderValues:
     return values
 
 
-def _values_of(fields: list[Field]) -> HeaderValues:
-    return lambda name: values_in(fields, name)
+def _values_of(fields: list[Field], status: int) -> HeaderValues:
+    return lambda name: [b"%d" % status] if name == b":status" else values_in(fields, name)
 
 
 def _none(name: bytes) -> Sequence[bytes]:

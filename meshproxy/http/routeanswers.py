@@ -37,7 +37,7 @@ def route_answer(plan: Plan, request: Request) -> tuple[list[Field], bytes]:
         if answer.status == _CREATED or 300 <= answer.status < 400:
             fields.append((b"location", b"%b://%b%b" % (request.scheme, request.authority, request.path)))
     if plan.edits is not None:
-        fields = plan.edits.response(fields, request)
+        fields = plan.edits.response(fields, request, answer.status)
     return content_fields(answer.status, body, fields), body
 
 

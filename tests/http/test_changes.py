@@ -261,13 +261,15 @@ class ResponseHeaders(SynchronousTestCase):
 
     def test_details(self) -> None:
         """An endpoint's response says that it is one."""
-        self.assertEqual(self.got({"set": {b"x-s": "%RESPONSE_CODE_DETAILS%"}})[b"x-s"], b"via_upstream")
+        self.assertEqual(
+            self.got({"set": {b"x-s": "%RESP(:status)% %RESPONSE_CODE_DETAILS%"}})[b"x-s"], b"201 via_upstream"
+        )
 
 
 class OwnAnswers(SynchronousTestCase):
     """``headers.response`` where the gateway answers, because it cannot forward or must not."""
 
-    SHOWN = "%RESPONSE_CODE%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%|%PROTOCOL%"
+    SHOWN = "%RESP(:STATUS)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%|%PROTOCOL%"
 
     def asked(self, *operations: dict[str, Any], method: bytes = b"GET", fail: bool = True, **fields: Any) -> Response:
         destination = {"response_headers": levels(*operations or ({"set": {b"x-s": self.SHOWN}},))}
@@ -284,7 +286,7 @@ class OwnAnswers(SynchronousTestCase):
         response = self.asked()
         why = b"remote_connection_failure|delayed_connect_error:_Connection_refused"
         details = b"upstream_reset_before_response_started{" + why + b"}"
-        self.assertEqual((response.status, response[b"x-s"]), (503, b"0|UF|" + details + b"|HTTP/1.1"))
+        self.assertEqual((response.status, response[b"x-s"]), (503, b"503|0|UF|" + details + b"|HTTP/1.1"))
         self.assertEqual(response.values(b"content-type"), [b"text/plain"])
         response = self.asked({"add": {b"content-type": "text/html"}}, {"remove": (b"content-length",)})
         self.assertEqual(response.values(b"content-type"), [b"text/html"])
@@ -293,13 +295,13 @@ class OwnAnswers(SynchronousTestCase):
     def test_no_cluster(self) -> None:
         """An answer without a body has no type."""
         response = self.asked({"set": {b"x-s": self.SHOWN, b"content-type": "text/x"}}, fail=False, to="unknown")
-        self.assertEqual((response.status, response[b"x-s"]), (503, b"0|NC|cluster_not_found|HTTP/1.1"))
+        self.assertEqual((response.status, response[b"x-s"]), (503, b"503|0|NC|cluster_not_found|HTTP/1.1"))
         self.assertEqual((response.values(b"content-type"), response[b"content-length"]), ([], b"0"))
 
     def test_abort(self) -> None:
         """A fault that aborts answers as the destination would have."""
         response = self.asked(fail=False, fault=Fault(abort_status=418, abort_share=ALWAYS))
-        self.assertEqual((response.status, response[b"x-s"]), (418, b"0|FI|fault_filter_abort|HTTP/1.1"))
+        self.assertEqual((response.status, response[b"x-s"]), (418, b"418|0|FI|fault_filter_abort|HTTP/1.1"))
 
     def test_abort_of_several(self) -> None:
         """Among several destinations it is one that gets requests."""
