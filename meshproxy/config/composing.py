@@ -32,8 +32,8 @@ from yaml.events import (
 )
 
 from meshproxy.config.findings import Findings
-from meshproxy.config.nodes import Entries, Items, Text, Value
 from meshproxy.config.scalars import LETTERS, WORDS, key_text, resolve
+from meshproxy.config.values import Entries, Items, Text, Value
 from meshproxy.config.yamlerrors import DEPTH, EXPANSION, TOO_DEEP, TOO_MANY
 from meshproxy.errors import Location, Origin
 

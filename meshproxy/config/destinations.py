@@ -9,6 +9,8 @@ from meshproxy.config.decoding import Fields
 from meshproxy.config.findings import Findings
 from meshproxy.config.names import complete_host
 from meshproxy.config.nodes import Node
+from meshproxy.config.syntax import is_wildcard_domain
+from meshproxy.config.values import is_string, sole_number
 from meshproxy.errors import Location
 from meshproxy.records import record
 
@@ -48,6 +50,9 @@ class Scope:
 
 def decode(node: Node, scope: Scope, findings: Findings, mirror: bool = False) -> Destination | None:
     """A destination, None if it is wrong."""
+    usual = _usual(node, scope, mirror)
+    if usual is not None:
+        return usual
     fields = Fields(node, findings, _FIELDS)
     host = fields.read("host", _host)
     if host is None:
@@ -67,6 +72,27 @@ def decode(node: Node, scope: Scope, findings: Findings, mirror: bool = False) -
         fields.location_of("port") if port is not None else location,
         mirror,
     )
+
+
+def _usual(node: Node, scope: Scope, mirror: bool) -> Destination | None:
+    """One with nothing but a host and perhaps a port, both without fault; None for others."""
+    entries = node.raw_entries
+    if "host" not in entries or len(entries) > 2:
+        return None
+    host = entries["host"][2]
+    if not is_string(host) or host.text == "*" or not is_wildcard_domain(host.text):
+        return None
+    port = None
+    location = port_location = node.location
+    if len(entries) == 2:
+        if "port" not in entries:
+            return None
+        port = sole_number(entries["port"][2], "number")
+        if port is None or port > checks.LARGEST_PORT:
+            return None
+        port_location = node.location_of_value(entries["port"][2])
+    name = complete_host(host.text, scope.namespace, scope.cluster_domain)
+    return Destination(name, "", port, location, node.location_of_value(host), location, port_location, mirror)
 
 
 def _host(node: Node) -> str:

@@ -15,8 +15,9 @@ from attrs import frozen
 
 from meshproxy.config.composing import Composer
 from meshproxy.config.findings import Findings
-from meshproxy.config.nodes import Node, Value
+from meshproxy.config.nodes import Node
 from meshproxy.config.sources import LINE_END
+from meshproxy.config.values import Value
 from meshproxy.config.yamlerrors import explain
 from meshproxy.errors import Origin
 

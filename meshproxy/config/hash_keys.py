@@ -15,7 +15,8 @@ from zope.interface import Interface, implementer
 from meshproxy.config import checks
 from meshproxy.config.balancing import Balancing, Strategies
 from meshproxy.config.decoding import Fields
-from meshproxy.config.nodes import Node, Text
+from meshproxy.config.nodes import Node
+from meshproxy.config.values import Text
 from meshproxy.errors import Location
 from meshproxy.interfaces import HashKey, IHashKey, IRequest
 from meshproxy.routes import KeyOrigin

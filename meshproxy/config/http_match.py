@@ -7,7 +7,6 @@ condition on a claim never holds and one on its absence always does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 from attrs import field
 
@@ -17,6 +16,7 @@ from meshproxy.config.findings import Findings
 from meshproxy.config.names import gateway_name
 from meshproxy.config.nodes import Node
 from meshproxy.config.syntax import is_token, regex_problem
+from meshproxy.config.values import sole_string
 from meshproxy.errors import Location
 from meshproxy.records import record
 from meshproxy.regex import literal_starts
@@ -46,7 +46,6 @@ _FIELDS = frozenset(
         "sourceNamespace",
     }
 )
-_USUAL = frozenset({"name", "uri"})
 
 
 @record(eq=False)
@@ -120,9 +119,10 @@ class Match:
 
 def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Match:
     """A block without the conditions that are wrong. ``in_mesh``: its virtual service is for sidecars, too."""
+    path = _usual_path(node)
+    if path is not None:
+        return Match(node.location, "", path)
     fields = Fields(node, findings, _FIELDS)
-    if fields.has_only(_USUAL):
-        return Match(node.location, decode_name(fields), _path_match(fields, False))
     if "statPrefix" in fields:
         fields.string("statPrefix")  # names statistics only
     references = checks.gateway_references(fields, "gateways") if "gateways" in fields else ()
@@ -148,6 +148,17 @@ def decode(node: Node, namespace: str, findings: Findings, in_mesh: bool) -> Mat
     )
 
 
+def _usual_path(node: Node) -> PathMatch | None:
+    """The condition of a block with nothing but one on the path, about which nothing is to be said; None for others."""
+    entries = node.raw_entries
+    if len(entries) != 1 or "uri" not in entries:
+        return None
+    condition = sole_string(entries["uri"][2], _COMPARISONS)
+    if condition is None or not _looks_like_path(condition[1]) or _problem(*condition):
+        return None
+    return PathMatch(_COMPARISONS[condition[0]], condition[1])
+
+
 def decode_name(fields: Fields) -> str:
     """The ``name`` of an entry or a block. Both together are the name of a route, of which there may be many."""
     name = fields.string("name")
@@ -164,34 +175,29 @@ def text_match(node: Node, empty_prefix: bool = False, star: bool = False) -> Te
     ``empty_prefix``: a prefix may be empty. ``star``: the regex ``*`` is taken, and means the same as no condition.
     """
     name, text = _comparison(node)
-    if name == "regex":
-        if star and text == "*":
-            return _PRESENT
-        problem = regex_problem(text)
-        if problem:
-            _fail(node, name, problem, "every text: .*" if text == "*" else "")
-    elif not text and name == "prefix" and not empty_prefix:
-        _fail(node, name, "may not be empty")
+    if star and text == "*" and name == "regex":
+        return _PRESENT
+    problem = _problem(name, text)
+    if problem or (name == "prefix" and not text and not empty_prefix):
+        value = node.get(name)
+        assert value is not None
+        value.fail(f"{value.path} {problem or 'may not be empty'}", "every text: .*" if text == "*" else "")
     return TextMatch(_COMPARISONS[name], text) if name else _PRESENT
+
+
+def _problem(name: str, text: str) -> str:
+    """What is wrong with the text of a condition of a kind, "" if nothing is."""
+    return regex_problem(text) if name == "regex" else ""
 
 
 def _comparison(node: Node) -> tuple[str, str]:
     """The kind of a condition and its text; empty where there is none."""
-    sole = node.sole_string(_COMPARISONS)
-    if sole is not None:
-        return sole
     found = node.fields(*_COMPARISONS)
     if len(found) > 1:
         node.fail(f"{node.path} may have only one of {', '.join(found)}")
     for name, value in found.items():
         return name, value.string()
     return "", ""
-
-
-def _fail(node: Node, name: str, problem: str, hint: str = "") -> NoReturn:
-    value = node.get(name)
-    assert value is not None
-    value.fail(f"{value.path} {problem}", hint)
 
 
 def is_claim(name: str) -> bool:
@@ -212,9 +218,14 @@ def _path_match(fields: Fields, ignore_case: bool) -> PathMatch | None:
         fields.findings.warning(place, "ignoreUriCase has no effect: it is for exact and prefix conditions of uri")
     if text is None:
         return None
-    if text.value[:1] != "/" or "?" in text.value or "#" in text.value:
+    if not _looks_like_path(text.value):
         _warn_of_no_path(text, fields)
     return PathMatch(text.comparison, text.value, ignore_case and compared)
+
+
+def _looks_like_path(text: str) -> bool:
+    """Whether a condition on a path is one that some path meets, without a closer look."""
+    return text[:1] == "/" and "?" not in text and "#" not in text
 
 
 def _warn_of_no_path(text: TextMatch, fields: Fields) -> None:

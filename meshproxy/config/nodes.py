@@ -1,8 +1,7 @@
 """Values of configuration files that know their place.
 
-A file is first composed into ``Text``, ``Items`` and ``Entries``; ``Node`` is a view on one of them that adds the
-dotted path and reads it as what the caller expects. Nodes are made when they are asked for, since most of a large file
-(the endpoints) is read once and in one way.
+``Node`` is a view on a value that adds the dotted path and reads it as what the caller expects. Nodes are made when
+they are asked for, since most of a large file (the endpoints) is read once and in one way.
 
 Typing is that of protobuf JSON behind Go's YAML reader: nothing is converted, so a string that looks like a number or
 a boolean has to be quoted.
@@ -13,56 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, NoReturn, TypeGuard
+from typing import Literal, NoReturn
 
-from attrs import define
 from zope.interface import implementer
 
 from meshproxy import duration
 from meshproxy.config.diagnostics import suggest
-from meshproxy.config.scalars import LONE_LETTERS, NULLS, NUMBER_STARTS, WORDS, Scalar, resolve
+from meshproxy.config.scalars import LONE_LETTERS, Scalar, resolve
+from meshproxy.config.values import Entries, Items, Text, Value, is_null, is_string
 from meshproxy.errors import ConfigError, Diagnostic, Location, Origin, Severity
 from meshproxy.interfaces import IConfig
 
 _BOOLEAN_KEY = "unquoted yes, no, on and off are true and false in YAML: put the key in quotes"
 
 Kind = Literal["mapping", "list", "scalar", "null"]
-
-
-@define(eq=False, weakref_slot=False)
-class Text:
-    """A scalar.
-
-    ``tag`` says how to read ``text``: "" as YAML guesses, "str" as a string, or "int", "float", "bool", "null" as an
-    explicit tag asks for; the composer has seen to it that the text fits that tag.
-    """
-
-    line: int
-    column: int
-    text: str
-    tag: str = ""
-
-
-@define(eq=False, weakref_slot=False)
-class Items:
-    """A list."""
-
-    line: int
-    column: int
-    items: list[Value]
-
-
-@define(eq=False, weakref_slot=False)
-class Entries:
-    """A mapping. For each key the line and column of the key, and the value."""
-
-    line: int
-    column: int
-    entries: dict[str, tuple[int, int, Value]]
-
-
-# An alias is the very same object as its anchor.
-Value = Text | Items | Entries
 
 
 @implementer(IConfig)
@@ -120,7 +83,7 @@ class Node:
     def kind(self) -> Kind:
         """What the value is, as far as YAML goes. Numbers, booleans and strings are all scalars."""
         if isinstance(self._value, Text):
-            return "null" if _is_null(self._value) else "scalar"
+            return "null" if is_null(self._value) else "scalar"
         return "list" if isinstance(self._value, Items) else "mapping"
 
     def key_location(self, name: str) -> Location:
@@ -135,11 +98,15 @@ class Node:
         """The entries of a mapping, each with the line and column of its key; none if this is no mapping."""
         return self._value.entries if type(self._value) is Entries else {}
 
+    def location_of_value(self, value: Value) -> Location:
+        """Where another value of the same document stands."""
+        return Location(self._origin, value.line, value.column)
+
     def location_of(self, name: str) -> Location:
         """Where the value of a mapping's key stands; the place of the mapping itself if it has none or a null."""
         value = self._value
         entry = value.entries.get(name) if type(value) is Entries else None
-        found = value if entry is None or _is_null(entry[2]) else entry[2]
+        found = value if entry is None or is_null(entry[2]) else entry[2]
         return Location(self._origin, found.line, found.column)
 
     def get(self, name: str) -> Node | None:
@@ -149,19 +116,7 @@ class Node:
         if entry is None:
             return None
         inner = entry[2]
-        return None if type(inner) is Text and _is_null(inner) else Node(self._origin, inner, self, name)
-
-    def sole_string(self, names: Collection[str]) -> tuple[str, str] | None:
-        """Key and text of a mapping with one entry, if the key is among ``names`` and it is a string.
-
-        None if this is anything else, right or wrong, which the other methods tell.
-        """
-        value = self._value
-        if type(value) is Entries and len(value.entries) == 1:
-            ((name, (_, _, inner)),) = value.entries.items()
-            if name in names and _is_string(inner):
-                return name, inner.text
-        return None
+        return None if type(inner) is Text and is_null(inner) else Node(self._origin, inner, self, name)
 
     def fields(self, *names: str) -> dict[str, Node]:
         """The fields of a mapping that has no others than ``names``, without those that are null.
@@ -173,7 +128,7 @@ class Node:
         for key, (_, _, value) in self._mapping().items():
             if key not in names:
                 unknown = True
-            elif type(value) is not Text or not _is_null(value):
+            elif type(value) is not Text or not is_null(value):
                 found[key] = Node(origin, value, self, key)
         if unknown:
             raise ConfigError([self._unknown(key, names) for key in self.keys_beside(names)])
@@ -192,7 +147,7 @@ class Node:
         """The entries of a mapping with free keys, in file order. A null value is an error."""
         origin = self._origin
         nodes = [(key, Node(origin, value, self, key)) for key, (_, _, value) in self._mapping().items()]
-        nulls = [(key, node) for key, node in nodes if _is_null(node._value)]
+        nulls = [(key, node) for key, node in nodes if is_null(node._value)]
         if nulls:
             raise ConfigError(Diagnostic(f"{node.path} may not be null", self.key_location(key)) for key, node in nulls)
         return nodes
@@ -204,14 +159,14 @@ class Node:
         origin, values = self._origin, self._value.items
         nodes = [Node(origin, item, self, index) for index, item in enumerate(values)]
         for item in values:
-            if type(item) is Text and _is_null(item):
-                nulls = (node for node in nodes if _is_null(node._value))
+            if type(item) is Text and is_null(item):
+                nulls = (node for node in nodes if is_null(node._value))
                 raise ConfigError(Diagnostic(f"{node.path} may not be null", node.location) for node in nulls)
         return nodes
 
     def string(self) -> str:
         """A string. An unquoted number, boolean or null is an error, as it is for Istio."""
-        if _is_string(self._value):
+        if is_string(self._value):
             return self._value.text  # nearly every one
         value = self._scalar()
         if not isinstance(value, str):
@@ -333,7 +288,7 @@ class Node:
         return ""
 
     def _list_hint(self) -> str:
-        return "" if _is_null(self._value) else "start each item of the list with '- '"
+        return "" if is_null(self._value) else "start each item of the list with '- '"
 
     def _check_bounds(self, value: float, minimum: float | None, maximum: float | None) -> None:
         if (minimum is None or value >= minimum) and (maximum is None or value <= maximum):
@@ -343,18 +298,6 @@ class Node:
         else:
             bounds = f"at least {minimum}" if maximum is None else f"at most {maximum}"
         self.fail(f"{self._name()} must be {bounds}, not {self._text()}")
-
-
-def _is_string(value: Value) -> TypeGuard[Text]:
-    """Whether a value is a string without a closer look; others that start as numbers do may still be one."""
-    if type(value) is not Text:
-        return False
-    text = value.text
-    return value.tag == "str" or (text not in WORDS and text[0] not in NUMBER_STARTS and value.tag == "")
-
-
-def _is_null(value: Value) -> bool:
-    return type(value) is Text and value.text in NULLS and value.tag != "str"
 
 
 class Setting(Node):

@@ -5,8 +5,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from meshproxy.config.findings import Findings
-from meshproxy.config.nodes import Entries, Node
+from meshproxy.config.nodes import Node
 from meshproxy.config.sources import Source
+from meshproxy.config.values import Entries
 from meshproxy.errors import ConfigError, Location
 from meshproxy.interfaces import IConfig
 from tests.config.loading import documents
