@@ -23,6 +23,8 @@ from meshproxy.config.sources import Source
 from meshproxy.config.yamlerrors import EXPANSION
 from meshproxy.errors import Origin
 
+_MOST_AT_ONCE = 2_047  # bytes that hashlib hashes without letting go of the interpreter
+
 
 class Declaration:
     """An object that a document declares; ``findings`` are those about its content, once it was decoded."""
@@ -89,7 +91,7 @@ class Parts:
         for source in files:
             errors = 0
             for line, text in pieces(source.text):
-                key = sha256(text.encode()).digest()
+                key = _digest(text)
                 place = (source.name, line)
                 part = _at_place(known.get(key, {}), place)
                 if part is None:
@@ -122,6 +124,20 @@ class Parts:
 
     def _is_exhausted(self) -> bool:
         return sum(part.expanded for parts in self._known.values() for part in parts.values()) > EXPANSION
+
+
+def _digest(text: str) -> bytes:
+    """The SHA-256 of a text, made without letting go of the interpreter.
+
+    For more bytes at once, hashlib lets go of it and takes it back at once. That comes to nothing for a thread that
+    waits for it, which then waits for a whole switch interval anew: from piece to piece, the reactor would have to wait
+    until all are read.
+    """
+    encoded = text.encode()
+    digest = sha256()
+    for start in range(0, len(encoded), _MOST_AT_ONCE):
+        digest.update(encoded[start : start + _MOST_AT_ONCE])
+    return digest.digest()
 
 
 def _at_place(candidates: dict[tuple[str, int], Part], place: tuple[str, int]) -> Part | None:
