@@ -39,7 +39,7 @@ class Fields:
         # This is asked for every mapping of a file: its keys are looked at one by one only if that finds something.
         known = served if type(served) is frozenset else frozenset(served)
         if not entries or not known.issuperset(entries):
-            self._check((*served, *later))
+            self._check(sorted((*served, *later)))
             for name in later:
                 if name in self:
                     not_served(findings, node.key_location(name), self.path_of(name))
