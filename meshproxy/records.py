@@ -16,7 +16,8 @@ else:
 
     def record(cls=None, *, eq=True):
         """A class decorator. ``eq``: equal by value, and hashable; else each one is equal only to itself."""
-        return define(cls, eq=eq, unsafe_hash=eq or None)
+        # Without a word about it, a class that has a hash of its own keeps that.
+        return define(cls, eq=eq, unsafe_hash=True if eq and "__hash__" not in vars(cls) else None)
 
 
 __all__ = ["record"]

@@ -102,8 +102,11 @@ class RouteMatch:
     impossible: bool = False
 
     def __hash__(self) -> int:
-        # What is left out tells few apart; to hash all, level by level, takes three times as long.
-        return hash((self.path.value, self.method, self.scheme, self.authority, self.headers, self.query))
+        # The path is nearly all that there is: to hash it by itself would take as long as all of this. Nothing is left
+        # out, or many lists of routes could be made that differ and have the same hash.
+        path = self.path
+        about_path = (path.comparison, path.value, path.ignore_case)
+        return hash((about_path, self.method, self.scheme, self.authority, self.headers, self.query, self.impossible))
 
     @property
     def only_path(self) -> bool:
