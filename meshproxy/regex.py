@@ -8,7 +8,7 @@ Texts that are matched have no line ends, as nothing in the head of a request ha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
@@ -27,6 +27,8 @@ _ALTERNATIVES = re.compile(rf"\((?:\?:)?({_LITERALS}(?:\|{_LITERALS})+)\)", re.A
 _PLAIN = re.compile(rf"\^?{_LITERALS}(?:{_ALTERNATIVES.pattern}{_LITERALS})?(?:\.\*)?\Z", re.ASCII)
 _LITERAL_UNIT = re.compile(r"\\?(.)")
 _REPETITION = ("*", "+", "?", "{")
+_MOST_SPELLED_OUT = 20_000  # characters of all alternatives, each with what is around them
+_MOST_ASKED = 100  # bytes of a literal that RE2 is asked about
 
 # Equal patterns of all snapshots that are alive share one program.
 _matchers: WeakValueDictionary[str, Any] = WeakValueDictionary()
@@ -50,7 +52,7 @@ def is_plain(pattern: str) -> bool:
 
     It is what ``literal_starts`` has no other ``rest`` for.
     """
-    return _PLAIN.match(pattern) is not None
+    return _PLAIN.match(pattern) is not None and _is_short_spelled_out(pattern)
 
 
 def literal_starts(pattern: str) -> tuple[tuple[bytes, ...], str]:
@@ -63,7 +65,7 @@ def literal_starts(pattern: str) -> tuple[tuple[bytes, ...], str]:
     assert run is not None  # it matches the empty text, too
     start, rest = run[1], pattern[run.end() :]
     group = _ALTERNATIVES.match(rest)
-    if group is not None:
+    if group is not None and _is_short_spelled_out(pattern):
         tail = rest[group.end() :]
         run = _LITERAL_NEXT.match(tail)
         if run is not None and "|" not in tail and not tail.startswith(_REPETITION):
@@ -72,6 +74,7 @@ def literal_starts(pattern: str) -> tuple[tuple[bytes, ...], str]:
     literal = _literal(start, rest)
     if "|" in rest:
         # It may be an alternative to the literal: only RE2 knows.
+        literal = literal[:_MOST_ASKED]
         try:
             bounds = _compile(pattern, never_capture=True).possiblematchrange(len(literal) + 1)
         except re2.error:
@@ -81,12 +84,17 @@ def literal_starts(pattern: str) -> tuple[tuple[bytes, ...], str]:
     return (literal,), rest
 
 
+def _is_short_spelled_out(pattern: str) -> bool:
+    """Whether it does no harm to write each alternative of a pattern with all that is around them."""
+    return pattern.count("|") * len(pattern) <= _MOST_SPELLED_OUT
+
+
 def _literal(text: str, rest: str) -> bytes:
     """What a text without metacharacters stands for, as far as it is certain if ``rest`` comes behind it."""
-    units: Sequence[str] = _LITERAL_UNIT.findall(text) if "\\" in text else text
-    if rest.startswith(_REPETITION):
-        units = units[:-1]
-    return "".join(units).encode("ascii")
+    if "\\" in text:
+        units = _LITERAL_UNIT.findall(text)
+        return "".join(units[:-1] if rest.startswith(_REPETITION) else units).encode("ascii")
+    return (text[:-1] if rest.startswith(_REPETITION) else text).encode("ascii")
 
 
 def _full_match(pattern: str) -> FullMatch:

@@ -86,11 +86,20 @@ class LiteralStartTests(SynchronousTestCase):
             "/(b|c.)": ((b"/",), "(b|c.)"),
             "/a/b|/a/c": ((b"/a/",), "|/a/c"),
             "/a|.*": ((b"",), "|.*"),
+            "/" + "a" * 200 + "|.b": ((b"",), "|.b"),
+            "/" + "a" * 200 + "b|/" + "a" * 201: ((b"/" + b"a" * 99,), "|/" + "a" * 201),
             r"/a\|b": ((b"/a",), r"\|b"),
             r"/a\d": ((b"/a",), r"\d"),
             "(?i)/a": ((b"",), "(?i)/a"),
         }
         self.assertEqual({pattern: literal_starts(pattern) for pattern in cases}, cases)
+
+    def test_very_many(self) -> None:
+        """Alternatives are not spelled out where that would come to far more than the pattern itself."""
+        few, many = (f"/({'|'.join('ab' * count)}){'z' * 500}" for count in (10, 100))
+        self.assertEqual([is_plain(pattern) for pattern in (few, many)], [True, False])
+        self.assertEqual(literal_starts(many), ((b"/",), many[1:]))
+        self.assertTrue(full_match(many)(b"/b" + b"z" * 500))
 
     @settings(steady, max_examples=200)
     @given(PATTERNS)
