@@ -7,6 +7,8 @@ condition on a claim never holds and one on its absence always does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import punctuation
+from urllib.parse import quote
 
 from attrs import field
 
@@ -25,6 +27,7 @@ from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, Rou
 _COMPARISONS = {it.value: it for it in (Comparison.EXACT, Comparison.PREFIX, Comparison.REGEX)}
 _PSEUDO_HEADERS = (":method", ":scheme", ":authority", ":path", ":status")
 _LONGEST_NAME = 1_000
+_CONNECT = "CONNECT"
 _CLAIM = "@request.auth.claims"
 _PRESENT = TextMatch()
 _EMPTY_PREFIX = TextMatch(Comparison.PREFIX, "")
@@ -225,7 +228,7 @@ def _path_match(fields: Fields, ignore_case: bool) -> PathMatch | None:
 
 def _looks_like_path(text: str) -> bool:
     """Whether a condition on a path is one that some path meets, without a closer look."""
-    return text[:1] == "/" and "?" not in text and "#" not in text
+    return text[:1] == "/" and "?" not in text and "#" not in text and text.isascii() and " " not in text
 
 
 def _warn_of_no_path(text: TextMatch, fields: Fields) -> None:
@@ -241,10 +244,17 @@ def _warn_of_no_path(text: TextMatch, fields: Fields) -> None:
     elif all("?" in start or "#" in start for start in starts):
         hint = "queryParams has conditions on the query" if all("?" in start for start in starts) else ""
         _warn_of_never(fields, "uri", text, "a path has neither query nor fragment", hint)
+    elif text.comparison is not Comparison.REGEX:
+        hint = f"write {quote(text.value, punctuation)}"
+        _warn_of_never(fields, "uri", text, "in a path, blanks and what is not ASCII are encoded", hint)
 
 
 def _warn_of_method(text: TextMatch, fields: Fields) -> None:
-    """Report a condition that no method meets: one in lower case, with which a request is refused."""
+    """Report a condition that no method meets, such as one in lower case, with which a request is refused."""
+    if text.comparison is Comparison.EXACT and text.value in ("", _CONNECT):
+        reason = "this gateway is no proxy for CONNECT" if text.value else "a method is not empty"
+        _warn_of_never(fields, "method", text, reason)
+        return
     regex = text.comparison is Comparison.REGEX
     starts = [literal.decode() for literal in literal_starts(text.value)[0]] if regex else [text.value]
     if all(start != start.upper() for start in starts):

@@ -90,6 +90,13 @@ class ConditionTests(SynchronousTestCase):
             (r"uri: {regex: '/a\?b=.*'}", "a path has neither query nor fragment"),
             ("method: {exact: get}", "match[0].method.exact 'get': methods are in upper case"),
             ("method: {prefix: p}", "methods are in upper case"),
+            ("method: {exact: CONNECT}", "method.exact 'CONNECT': this gateway is no proxy for CONNECT"),
+            ("method: {exact: ''}", "method.exact '': a method is not empty"),
+            (
+                "uri: {exact: /é%20&}",
+                "exact '/é%20&': in a path, blanks and what is not ASCII are encoded",
+            ),
+            ("uri: {prefix: '/a b'}", "(write /a%20b)"),
         ):
             self.assertIn(part, " ".join(said(f"match: [{{{fields}}}], {TO_APP}")))
         self.assertEqual(said(f"match: [{{uri: {{exact: /a}}, statPrefix: x}}], {TO_APP}"), [])
@@ -99,6 +106,7 @@ class ConditionTests(SynchronousTestCase):
         for fields in (
             *("uri: {}", "uri: {prefix: ''}", "uri: {prefix: /}", "uri: {regex: '.*api'}", "uri: {regex: '^/api'}"),
             *("uri: {regex: '/?'}", "uri: {regex: 'a|/b'}", "uri: {regex: '(a|/b)'}", "uri: {regex: '(?i)/api'}"),
+            *("uri: {regex: '/é'}", "uri: {regex: '/a b'}", "uri: {exact: '/a%20b'}"),
             *("method: {exact: GET}", "method: {}", "method: {regex: 'GET|get'}"),
             *("method: {regex: '(?i)get'}", "method: {exact: M-SEARCH}"),
         ):
