@@ -56,6 +56,7 @@ class RouteTable:
         # Only what is asked counts for an index: hosts that differ in what is done share theirs.
         indexes: dict[tuple[RouteMatch, ...], RouteIndex] = {}
         shared: SharedTests = {}
+        same: dict[int, _Compiled] = {}  # by the list of routes, which many hosts may have in common
         self._compiled: dict[VirtualHost, _Compiled] = {}
         known = {} if before is None else before._compiled
         for virtual_host in self.virtual_hosts:
@@ -63,12 +64,15 @@ class RouteTable:
                 self._compiled[virtual_host] = known[virtual_host]
                 continue
             routes = virtual_host.routes
-            matches = tuple([route.match for route in routes])
-            index = indexes.get(matches)
-            if index is None:
-                index = indexes[matches] = RouteIndex(matches, shared)
-            always = None if index.always is None else routes[index.always]
-            self._compiled[virtual_host] = (always, index, routes)
+            compiled = same.get(id(routes))
+            if compiled is None:
+                matches = tuple([route.match for route in routes])
+                index = indexes.get(matches)
+                if index is None:
+                    index = indexes[matches] = RouteIndex(matches, shared)
+                always = None if index.always is None else routes[index.always]
+                compiled = same[id(routes)] = (always, index, routes)
+            self._compiled[virtual_host] = compiled
         # By authorities as they were sent. Bounded, for they come from strangers.
         self._remembered: dict[bytes, _Compiled] = {}
 

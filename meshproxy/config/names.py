@@ -71,6 +71,10 @@ class HostSet:
                 found[host] = None
         return list(found)
 
+    def overlaps(self, host: str) -> bool:
+        """Whether one of the hosts of this list covers one, or is covered by it."""
+        return host in self._exact or self.narrowest(host) is not None or self.first_within(host) is not None
+
     def overlapping(self, hosts: Iterable[str]) -> list[str]:
         """The hosts of this list that cover one of these, or that one of these covers."""
         found: dict[str, None] = {}

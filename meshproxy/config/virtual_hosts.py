@@ -31,6 +31,7 @@ MOST_ROUTES = 500_000
 Places = dict[Metadata, set[tuple[str, int]]]
 """Virtual services with the gateways and ports that have one of their hosts."""
 
+_HOSTS_AT_ONCE = 4  # that are compared with those of a server in the time that a route takes
 _COST_OF_ANOTHER_PORT = 5  # Routes are made anew for each port.
 _PLAIN = RouteMatch(scheme=TextMatch(Comparison.EXACT, "http"))
 _TO_HTTPS = Redirect(scheme="https", keep_port=True)
@@ -67,7 +68,9 @@ class VirtualHosts:
         for service in _in_order(virtual_services, identity.namespace):
             for name in dict.fromkeys(reference.name for reference in service.gateways):
                 by_gateway.setdefault(name, []).append(service)
-        self._by_gateway = {name: _ByHost(services) for name, services in by_gateway.items()}
+        self._by_gateway = by_gateway
+        self._by_host: dict[str, _ByHost] = {}
+        self._shared: dict[tuple[int, ...], _ByHost] = {}
         self._ordered: dict[tuple[Route | RouteList | None, ...], tuple[Route, ...]] = {}
         self._left = MOST_ROUTES
         self._compiled: set[VirtualService] = set()
@@ -84,13 +87,10 @@ class VirtualHosts:
             if opened.server.https_redirect:
                 redirect = Route(_PLAIN, _TO_HTTPS, location=opened.server.location)
             name = opened.gateway.metadata.qualified
-            bound = self._by_gateway.get(name)
-            for service in () if bound is None else bound.overlapping([entry.host for entry in opened.server.hosts]):
+            for service in self._overlapping(opened):
+                self._left -= 1 + len(service.hosts) // _HOSTS_AT_ONCE
+                self._check_left(opened.server)
                 common = self._common_hosts(opened.server, service)
-                self._left -= 1
-                if self._left <= 0:
-                    message = f"this gateway would have more than {MOST_ROUTES:,} routes, counted for each host anew"
-                    raise ConfigError.at(opened.server.location, message)
                 if not common:
                     continue
                 self.places.setdefault(service.metadata, set()).add((name, opened.server.port))
@@ -115,6 +115,26 @@ class VirtualHosts:
             self._virtual_hosts.now[address, host] = known
             table.append(known)
         return table
+
+    def _overlapping(self, opened: Opened) -> list[VirtualService]:
+        """The virtual services of a gateway with a host that overlaps with one of a server."""
+        name = opened.gateway.metadata.qualified
+        by_host = self._by_host.get(name)
+        if by_host is None:
+            services = self._by_gateway.get(name, [])
+            key = tuple(map(id, services))  # many gateways may have the same ones
+            by_host = self._shared.get(key)
+            if by_host is None:
+                self._left -= sum(len(service.hosts) for service in services)
+                self._check_left(opened.server)
+                by_host = self._shared[key] = _ByHost(services)
+            self._by_host[name] = by_host
+        return by_host.overlapping([entry.host for entry in opened.server.hosts])
+
+    def _check_left(self, server: Server) -> None:
+        if self._left <= 0:
+            message = f"this gateway would have more than {MOST_ROUTES:,} routes, counted for each host anew"
+            raise ConfigError.at(server.location, message)
 
     def _in_order(self, lists: Iterable[RouteList], redirect: Route | None) -> tuple[Route, ...]:
         """In order of precedence; the same tuple for hosts with the same routes."""

@@ -62,6 +62,11 @@ class Compiled:
         return {gateway.metadata.qualified: gateway for gateway in self.objects.gateways}
 
     @cached_property
+    def gateways_by_name(self) -> dict[str, str]:
+        """For the name of each gateway the qualified name of the first one that is called so."""
+        return {name.partition("/")[2]: name for name in reversed(self.gateways)}
+
+    @cached_property
     def active(self) -> list[VirtualService]:
         """The virtual services with hosts that this proxy sees and that name a gateway, not only the mesh."""
         return [
@@ -84,9 +89,12 @@ class Compiled:
     @cached_property
     def routes(self) -> list[Route]:
         """Every route of every table, each once."""
-        return list(
-            dict.fromkeys(route for table in self.tables for host in table.virtual_hosts for route in host.routes)
-        )
+        return list(dict.fromkeys(route for routes in self.route_lists for route in routes))
+
+    @cached_property
+    def route_lists(self) -> list[tuple[Route, ...]]:
+        """The routes of each virtual host of each table; the very same of many hosts are there once."""
+        return list({id(host.routes): host.routes for table in self.tables for host in table.virtual_hosts}.values())
 
     @cached_property
     def used(self) -> dict[str, set[tuple[int, str]]]:

@@ -67,7 +67,7 @@ class _Hosts:
         text = authority.value.lower()
         name = host_of(text.encode()).decode()
         if authority.comparison is Comparison.EXACT:
-            return bool(self._patterns.common([name]))
+            return self._patterns.overlaps(name)
         if authority.comparison is not Comparison.PREFIX or self._have_wildcard:
             return True
         at = bisect_left(self._sorted, text)
@@ -110,14 +110,15 @@ class _Names:
     @cached_property
     def _present(self) -> list[set[VirtualService]]:
         """Those that have routes at all in each table."""
-        return [set().union(*map(self._services, hosts.values())) for hosts, _ in self._tables]
+        lists = [{id(host.routes): host for host in hosts.values()} for hosts, _ in self._tables]
+        return [set().union(*map(self._services, it.values())) for it in lists]
 
     def _services(self, host: VirtualHost) -> set[VirtualService]:
-        known = self._served.get(id(host))
+        known = self._served.get(id(host.routes))
         if known is None:
             owners = self._owners
             places = (route.location for route in host.routes)
-            known = self._served[id(host)] = {
+            known = self._served[id(host.routes)] = {
                 owners[place] for place in places if place is not None and place in owners
             }
         return known

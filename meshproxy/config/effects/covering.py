@@ -20,6 +20,7 @@ from meshproxy.routes import Comparison, HeaderMatch, PathMatch, QueryMatch, Rou
 _T = TypeVar("_T")
 _USUAL = 100  # characters of a prefix that cost next to nothing
 _LONGEST = 4_096  # characters of a text that is tried against regular expressions
+_AT_ONCE = 16  # pairs of conditions on headers or parameters that are looked at in one comparison
 _ANYTHING = (TextMatch(), TextMatch(Comparison.PREFIX, ""))
 
 
@@ -137,7 +138,8 @@ class Coverage(Generic[_T]):
 
     def _among_others(self, key: _PathKey, match: RouteMatch, scope: Scope) -> _Earlier[_T] | None:
         for entry in self._others.get(key, ()):
-            if not self._budget.spend():
+            pairs = len(entry.match.headers) * len(match.headers) + len(entry.match.query) * len(match.query)
+            if not self._budget.spend(1 + pairs // _AT_ONCE):
                 return None
             if entry.scope.covers(scope) and _rest_covers(entry.match, match):
                 return entry

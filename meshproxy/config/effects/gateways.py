@@ -105,7 +105,7 @@ class _Bound:
     def meets(self, entry: ServerHost) -> bool:
         """Whether a virtual service that may use an entry has a host that fits it."""
         hosts = self._sets.get(entry.namespace)
-        return hosts is not None and bool(hosts.common([entry.host]))
+        return hosts is not None and hosts.overlaps(entry.host)
 
     def reason(self, entry: ServerHost) -> str:
         """Which virtual service nearly fits, and what keeps it away."""
@@ -113,7 +113,7 @@ class _Bound:
             (self._all, entry.host, f"only VirtualServices of namespace {entry.namespace} may use it, and {{}} is not"),
             (self._folded, entry.host.lower(), "upper and lower case differ: see {}"),
         ):
-            owner = self._owners.get(next(iter([*known.within(host), known.narrowest(host)]), None) or "")
+            owner = self._owners.get(known.first_within(host) or known.narrowest(host) or "")
             if owner is not None:
                 return reason.format(owner[0].metadata if known is self._all else owner[1])
         return ""

@@ -18,6 +18,8 @@ from meshproxy.config.virtual_service import VirtualService
 from meshproxy.errors import Location, Origin
 from meshproxy.routes import Route, VirtualHost
 
+_AT_ONCE = 100  # places or hosts that take as long as one comparison
+
 Owners = Mapping[Location, VirtualService]
 """The virtual service in which a route or a match block stands."""
 
@@ -47,17 +49,20 @@ def warn_across(compiled: Compiled, budget: Budget, said: set[Location], finding
     lost: dict[int, set[Location]] = {}
     for together in joined:
         covered = _covered(together[0], owners, budget)
-        lost.update((id(host), set(covered)) for host in together)
+        missing = set(covered)
+        lost.update((id(host), missing) for host in together)
         for place, earlier in covered.items():
             owner, winner = owners.get(place), owners.get(earlier)
             if owner is None or winner is None or owner is winner or place in said:
                 continue
             if not {owner.metadata, winner.metadata} & compiled.faulty:
+                if not budget.spend(1 + len(together) // _AT_ONCE):
+                    return
                 found = overruled.setdefault(place, _Overruled(owner, winner, earlier))
                 found.hosts.update(dict.fromkeys(host.host for host in together))
     if overruled:
-        reached = _reached(compiled, lost, overruled)
-        for place, found in overruled.items():
+        reached = _reached(compiled, lost, overruled, budget)
+        for place, found in overruled.items() if reached else ():
             hosts = _hosts_worth_telling(found, reached[place])
             if hosts:
                 said.add(place)
@@ -89,9 +94,12 @@ def _joined(compiled: Compiled) -> list[list[VirtualHost]]:
         (several if origin in once else once).add(origin)
     found = []
     for table in compiled.tables:
-        lists: dict[tuple[int, ...], list[VirtualHost]] = {}
+        same: dict[int, list[VirtualHost]] = {}
         for host in table.virtual_hosts:
-            lists.setdefault(tuple(map(id, host.routes)), []).append(host)
+            same.setdefault(id(host.routes), []).append(host)
+        lists: dict[tuple[Route, ...], list[VirtualHost]] = {}
+        for hosts in same.values():
+            lists.setdefault(hosts[0].routes, []).extend(hosts)
         for hosts in lists.values():
             origins = {route.location.origin for route in hosts[0].routes if route.location is not None}
             if len(origins) > 1 or origins & several:
@@ -114,14 +122,21 @@ def _covered(host: VirtualHost, owners: Owners, budget: Budget) -> dict[Location
 
 
 def _reached(
-    compiled: Compiled, lost: Mapping[int, set[Location]], overruled: Mapping[Location, _Overruled]
+    compiled: Compiled, lost: Mapping[int, set[Location]], overruled: Mapping[Location, _Overruled], budget: Budget
 ) -> dict[Location, set[str]]:
-    """For each of the places the hosts at which a request comes there after all, at whatever port."""
+    """For each of the places the hosts at which a request comes there after all, at whatever port.
+
+    Nothing if there are so many that it is too much to tell.
+    """
     found: dict[Location, set[str]] = {place: set() for place in overruled}
+    interesting = {id(routes): _of_interest(routes, overruled) for routes in compiled.route_lists}
     for table in compiled.tables:
         for host in table.virtual_hosts:
             missing = lost.get(id(host), ())
-            for place in _of_interest(host.routes, overruled):
+            places = interesting[id(host.routes)]
+            if not budget.spend(len(places) // _AT_ONCE):
+                return {}
+            for place in places:
                 if place not in missing:
                     found[place].add(host.host)
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.effects.joined import owners_of_routes
 from meshproxy.config.findings import Findings
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.errors import Location
-from meshproxy.routes import Redirect, VirtualHost
+from meshproxy.routes import Redirect, Route
 
 _HINT = "behind a proxy that ends TLS, numTrustedProxies of the Mesh document lets its requests through"
 
@@ -16,19 +18,17 @@ def warn_of_redirected(compiled: Compiled, findings: Findings) -> None:
     """Report routes that stand behind a redirect that takes every request wherever they are; at once if all do."""
     if compiled.objects.mesh.settings.trusted_proxies or "Gateway" in compiled.objects.broken:
         return
-    redirects = {id(host): place for it in compiled.tables for host in it.virtual_hosts if (place := _redirect(host))}
-    if not redirects:
+    lists = [(_redirect(routes), routes) for routes in compiled.route_lists]
+    if all(place is None for place, _ in lists):
         return
     reached: set[Location] = set()
     redirected: dict[Location, Location] = {}
-    for table in compiled.tables:
-        for host in table.virtual_hosts:
-            place = redirects.get(id(host))
-            served = [it.location for it in host.routes if it.location is not None and it.location != place]
-            if place is None:
-                reached.update(served)
-            else:
-                redirected.update((location, place) for location in served if location not in redirected)
+    for place, routes in lists:
+        served = [it.location for it in routes if it.location is not None and it.location != place]
+        if place is None:
+            reached.update(served)
+        else:
+            redirected.update((location, place) for location in served if location not in redirected)
     owners = owners_of_routes(compiled)
     serving = {owners[location] for location in reached if location in owners}
     told: set[VirtualService] = set()
@@ -45,9 +45,12 @@ def warn_of_redirected(compiled: Compiled, findings: Findings) -> None:
             findings.warning(owner.metadata.location, message, f"see {place}; {_HINT}")
 
 
-def _redirect(host: VirtualHost) -> Location | None:
-    """Where the server stands that redirects a host to https; None if none does. Only that keeps ports."""
-    first = host.routes[0] if host.routes else None
+def _redirect(routes: Sequence[Route]) -> Location | None:
+    """Where the server stands that redirects a host with these routes to https; None if none does.
+
+    Only that keeps ports.
+    """
+    first = routes[0] if routes else None
     if first is None or not isinstance(first.action, Redirect) or not first.action.keep_port:
         return None
     return first.location
