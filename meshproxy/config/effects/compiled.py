@@ -22,6 +22,9 @@ from meshproxy.errors import Location
 from meshproxy.model import ProxyIdentity
 from meshproxy.routes import Forward, Route, VirtualHost
 
+Owners = Mapping[Location, VirtualService]
+"""The virtual service in which a route or a match block stands."""
+
 
 @frozen(eq=False)
 class Table:
@@ -85,6 +88,11 @@ class Compiled:
             for name in dict.fromkeys(reference.name for reference in service.gateways):
                 found.setdefault(name, []).append(service)
         return found
+
+    @cached_property
+    def owners(self) -> Owners:
+        """Those of all places of routes and match blocks."""
+        return {place: service for service in self.objects.virtual_services for place in _places(service)}
 
     @cached_property
     def routes(self) -> list[Route]:
@@ -161,6 +169,10 @@ class Compiled:
             places = {entry.host.lower(): entry.location for entry in _entries(gateway)}
             self._folded_hosts[gateway] = (HostSet(places), places)
         return self._folded_hosts[gateway]
+
+
+def _places(service: VirtualService) -> list[Location]:
+    return [place for it in service.http for place in (it.location, *[match.location for match in it.matches])]
 
 
 def _entries(gateway: Gateway) -> list[ServerHost]:

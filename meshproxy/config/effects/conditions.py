@@ -12,7 +12,6 @@ from functools import cached_property
 
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.effects.covering import text_covers
-from meshproxy.config.effects.joined import Owners, owners_of_routes
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
 from meshproxy.config.names import HostSet
@@ -87,10 +86,6 @@ class _Names:
         tables = [{host.host: host for host in table.virtual_hosts} for table in self._compiled.tables]
         return [(hosts, HostSet(hosts)) for hosts in tables]
 
-    @cached_property
-    def _owners(self) -> Owners:
-        return owners_of_routes(self._compiled)
-
     def reason(self, match: Match, service: VirtualService) -> str:
         """Why no request meets a block: there is no host for its authority, or a narrower one than its service has."""
         authority = match.authority
@@ -116,10 +111,10 @@ class _Names:
     def _services(self, host: VirtualHost) -> set[VirtualService]:
         known = self._served.get(id(host.routes))
         if known is None:
-            owners = self._owners
-            places = (route.location for route in host.routes)
+            owners = self._compiled.owners
+            places = [route.location for route in host.routes if route.location is not None]
             known = self._served[id(host.routes)] = {
-                owners[place] for place in places if place is not None and place in owners
+                owner for place in places if (owner := owners.get(place)) is not None
             }
         return known
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from meshproxy.config.effects.compiled import Compiled
+from meshproxy.config.effects.compiled import Compiled, Owners
 from meshproxy.config.effects.covering import Budget, Coverage
 from meshproxy.config.findings import Findings
 from meshproxy.config.virtual_service import VirtualService
@@ -19,9 +19,6 @@ from meshproxy.errors import Location, Origin
 from meshproxy.routes import Route, VirtualHost
 
 _AT_ONCE = 100  # places or hosts that take as long as one comparison
-
-Owners = Mapping[Location, VirtualService]
-"""The virtual service in which a route or a match block stands."""
 
 
 @frozen(eq=False)
@@ -34,17 +31,12 @@ class _Overruled:
     hosts: dict[str, None] = field(factory=dict)
 
 
-def owners_of_routes(compiled: Compiled) -> Owners:
-    """Those of all places of routes."""
-    return {place: service for service in compiled.objects.virtual_services for place in _places(service)}
-
-
 def warn_across(compiled: Compiled, budget: Budget, said: set[Location], findings: Findings) -> None:
     """Report routes that lose to those of another virtual service, but for those in ``said``."""
     joined = _joined(compiled)
     if not joined:
         return
-    owners = owners_of_routes(compiled)
+    owners = compiled.owners
     overruled: dict[Location, _Overruled] = {}
     lost: dict[int, set[Location]] = {}
     for together in joined:
@@ -101,7 +93,10 @@ def _joined(compiled: Compiled) -> list[list[VirtualHost]]:
         for hosts in same.values():
             lists.setdefault(hosts[0].routes, []).extend(hosts)
         for hosts in lists.values():
-            origins = {route.location.origin for route in hosts[0].routes if route.location is not None}
+            # Of those of servers, which redirect to https, none are told.
+            origins = once.intersection(
+                [route.location.origin for route in hosts[0].routes if route.location is not None]
+            )
             if len(origins) > 1 or origins & several:
                 found.append(hosts)
     return found
@@ -144,7 +139,3 @@ def _reached(
 
 def _of_interest(routes: Sequence[Route], overruled: Mapping[Location, _Overruled]) -> list[Location]:
     return [route.location for route in routes if route.location is not None and route.location in overruled]
-
-
-def _places(service: VirtualService) -> list[Location]:
-    return [place for it in service.http for place in (it.location, *(match.location for match in it.matches))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshproxy.config.effects.compiled import Compiled
-from meshproxy.config.effects.joined import owners_of_routes
 from meshproxy.config.findings import Findings
 from meshproxy.config.virtual_service import VirtualService
 from meshproxy.errors import Location
@@ -29,7 +28,7 @@ def warn_of_redirected(compiled: Compiled, findings: Findings) -> None:
             reached.update(served)
         else:
             redirected.update((location, place) for location in served if location not in redirected)
-    owners = owners_of_routes(compiled)
+    owners = compiled.owners
     serving = {owners[location] for location in reached if location in owners}
     told: set[VirtualService] = set()
     for location, place in redirected.items():

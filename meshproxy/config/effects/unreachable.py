@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from meshproxy.config.effects.compiled import Compiled
 from meshproxy.config.effects.covering import ANYWHERE, Budget, Coverage, Scope
-from meshproxy.config.effects.joined import owners_of_routes, warn_across
+from meshproxy.config.effects.joined import warn_across
 from meshproxy.config.effects.virtual_services import reason_against
 from meshproxy.config.findings import Findings
 from meshproxy.config.http_match import Match
@@ -156,7 +156,7 @@ def _warn_of_delegated(compiled: Compiled, budget: Budget, said: set[Location], 
     roots = [it for it in compiled.memory.delegating.now.values() if it.metadata not in compiled.faulty]
     if not roots:
         return
-    owners = owners_of_routes(compiled)
+    owners = compiled.owners
     covered: dict[_Block, Location] = {}
     reached: set[_Block] = set()
     blocks: dict[Location, dict[_Block, None]] = {}
