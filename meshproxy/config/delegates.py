@@ -45,7 +45,7 @@ def resolve(
     speaking = set(active)
     used: set[str] = set()
     found = []
-    left = MOST_PAIRS
+    _check_pairs(known)
     for root in known.values():
         if not root.hosts or all(route.delegate is None for route in root.http):
             found.append(root)
@@ -57,10 +57,6 @@ def resolve(
                 routes.append(route)
             else:
                 used.add(route.delegate.qualified)
-                left -= _pairs(route, known.get(route.delegate.qualified))
-                if left < 0:
-                    message = f"delegates come to more than {MOST_PAIRS:,} matches"
-                    raise ConfigError.at(route.delegate.location, message)
                 routes += _filled_in(root, route, route.delegate, known, complete, said, memory)
         found.append(_with_routes(root, tuple(routes), memory))
     for service in known.values():
@@ -68,6 +64,18 @@ def resolve(
             message = f"{service.metadata} has no effect: without hosts it is a delegate, and nothing delegates to it"
             findings.warning(service.metadata.location, message, "name hosts and gateways if it is none")
     return found
+
+
+def _check_pairs(known: Mapping[str, VirtualService]) -> None:
+    """Refuse more than can be made, before any is."""
+    left = MOST_PAIRS
+    for root in known.values():
+        for route in root.http if root.hosts else ():
+            if route.delegate is not None:
+                left -= _pairs(route, known.get(route.delegate.qualified))
+                if left < 0:
+                    message = f"delegates come to more than {MOST_PAIRS:,} matches"
+                    raise ConfigError.at(route.delegate.location, message)
 
 
 def _pairs(route: HttpRoute, delegate: VirtualService | None) -> int:

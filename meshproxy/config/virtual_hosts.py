@@ -31,7 +31,7 @@ MOST_ROUTES = 500_000
 Places = dict[Metadata, set[tuple[str, int]]]
 """Virtual services with the gateways and ports that have one of their hosts."""
 
-_HOSTS_AT_ONCE = 4  # that are compared with those of a server in the time that a route takes
+_HOSTS_AT_ONCE = 2  # that are compared with those of a server in the time that a route takes
 _COST_OF_ANOTHER_PORT = 5  # Routes are made anew for each port.
 _PLAIN = RouteMatch(scheme=TextMatch(Comparison.EXACT, "http"))
 _TO_HTTPS = Redirect(scheme="https", keep_port=True)
