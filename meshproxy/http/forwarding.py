@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from meshproxy import selection
 from meshproxy.failures import PLUGIN_ERRORS
-from meshproxy.http import filters, mirroring
+from meshproxy.http import mirroring
 from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import Field, HeaderChanges
 from meshproxy.http.retrying import LARGE_BODY, NEVER, SMALL_BODY, Cause
@@ -134,14 +134,6 @@ class ForwardedRequest(SessionRequest):
         if choice.edits is not None or plan.keeps_response:
             self._edits = choice.edits
             self.edited = True
-        if plan.mirrors and self.upgrade is None:
-            copies = [
-                mirroring.mirrored(self, mirror.cluster)
-                for mirror in plan.mirrors
-                if filters.drawn(mirror.share, self.gateway.getrandbits)
-            ]
-            self._mirrors = [copy for copy in copies if copy is not None]
-            self._watched = True
 
     def _try(self) -> None:
         """Choose an endpoint and send the request there. A retry asks the strategy anew, as Envoy does."""
@@ -184,6 +176,9 @@ class ForwardedRequest(SessionRequest):
             if self.begun_at >= sessions.until:
                 sessions.turn(self.begun_at)
             sessions.slots[key_hash & LAST_SLOT] = sessions.numbers[name]
+        if plan.mirrors and not self.attempt and self.upgrade is None:
+            self._mirrors = mirroring.copies_of(self)
+            self._watched = True
         host.pool.carry(self)
 
     # The body

@@ -24,6 +24,7 @@ _FRAMING = frozenset(
     {b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
 _NOT_IN_REQUESTS = _FRAMING | {b"host", b"http2-settings"}
+_NOT_AMONG_FIELDS = frozenset({b"connection", b"host", b"upgrade"})
 _NOT_IN_RESPONSES = _FRAMING | {b"server"}
 # Source: headers that Envoy keeps as one value.
 _JOINED_IN_REQUESTS = JOINED_HEADERS | NOT_FROM_CLIENTS
@@ -143,7 +144,7 @@ def _rendered(operations: Iterable[tuple[bytes, Template]], subject: Subject) ->
 
 def _request_values(fields: list[Field], exchange: Described) -> HeaderValues:
     def values(name: bytes) -> Sequence[bytes]:
-        if name.startswith(b":") or name == b"host":
+        if name.startswith(b":") or name in _NOT_AMONG_FIELDS:
             return exchange.header_values(name)
         return values_in(fields, name)
 

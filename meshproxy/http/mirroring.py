@@ -1,8 +1,9 @@
 """Copies of requests for mirrors: sent along, their answers thrown away, and never in the way of the request itself.
 
-A copy takes the head as it goes to the endpoint, and the body piece by piece as it comes. It is sent once. A mirror
-that does not keep up with the body, takes too long, or would be one copy too many at a time, loses the copy, which is
-counted; so does one whose request breaks off, since a cut request must not look whole.
+A copy takes the head as it goes to the endpoint, and the body piece by piece as it comes. It is sent once, and only of
+a request that has an endpoint (observed on Envoy 1.40). A mirror that does not keep up with the body, takes too long,
+or would be one copy too many at a time, loses the copy, which is counted; so does one whose request breaks off, since a
+cut request must not look whole.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 from meshproxy import selection
 from meshproxy.failures import PLUGIN_ERRORS
 from meshproxy.http.bodies import Piece, framed
+from meshproxy.http.filters import drawn
 from meshproxy.http.headeroperations import Field
 from meshproxy.http.retrying import NEVER
 
@@ -228,11 +230,17 @@ class Mirrored:
         return False
 
 
-def mirrored(exchange: ForwardedRequest, cluster: str) -> Mirrored | None:
-    """Begin to send a copy of an exchange's request to a cluster; None where that cannot be.
+def copies_of(exchange: ForwardedRequest) -> list[Mirrored]:
+    """Begin to send copies of an exchange's request, as many as its route asks for and can be.
 
-    The body that has come and was not sent yet is part of the copy.
+    The body that has come and was not sent yet is part of them.
     """
+    mirrors = [it for it in exchange.plan.mirrors if drawn(it.share, exchange.gateway.getrandbits)]
+    copies = [_copied(exchange, mirror.cluster) for mirror in mirrors]
+    return [copy for copy in copies if copy is not None]
+
+
+def _copied(exchange: ForwardedRequest, cluster: str) -> Mirrored | None:
     state = exchange.gateway.upstreams.clusters.get(cluster)
     counters = exchange.gateway.counters
     if state is None or counters.mirrors_active >= _MOST_ACTIVE:

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from meshproxy.http.upstream import Upstream
     from meshproxy.model import Endpoint
 
-# Where a hash key finds headers that are not among the client's fields.
-_PSEUDO_HEADERS = {
+# Where headers are found that are never among the fields.
+_APART = {
     b"host": "authority",
     b":authority": "authority",
     b":path": "path",
     b":method": "method",
     b":scheme": "scheme",
+    b"connection": "asked_connection",
+    b"upgrade": "asked_protocol",
 }
 _OWN_HEADERS = {
     b"x-forwarded-for": "forwarded_for",
@@ -44,8 +46,7 @@ _OWN_HEADERS = {
     b"x-request-id": "request_id",
     b"x-envoy-expected-rq-timeout-ms": "expected_timeout",
 }
-_OTHER_HEADERS = {**_PSEUDO_HEADERS, **_OWN_HEADERS}
-_UPGRADE_HEADERS = {**_OTHER_HEADERS, b"connection": "asked_connection", b"upgrade": "asked_protocol"}
+_OTHER_HEADERS = {**_APART, **_OWN_HEADERS}
 
 # For requests that were changed: all fields but the last one are in the list.
 _CHANGED = Shapes({})
@@ -126,8 +127,7 @@ class Request:
     upgrade: Upgrade | None = None
     original_path = received_for = received_proto = expected_timeout = b""
     flags = transport_failure = route_name = trace_id = b""
-    asked_protocol = b""
-    asked_connection = b"Upgrade"  # whatever else the client's says is not passed on
+    asked_protocol = asked_connection = b""
     bytes_received = attempt = 0
     request_done_at = 0.0
     response_fields: Sequence[Field] = ()
@@ -234,7 +234,7 @@ class Request:
     def ask_upgrade(self, protocol: bytes) -> None:
         """Ask the endpoint for another protocol. It is the last request of its connection."""
         self.asked_protocol = protocol
-        self._other_headers = _UPGRADE_HEADERS
+        self.asked_connection = b"Upgrade"  # whatever else the client's says is not passed on
         self._added = self._hop_by_hop = upgrade_lines(protocol)
         self.special = True
         self.keep_alive = False
@@ -274,7 +274,7 @@ class Request:
         self.request_id = next(iter(values_in(fields, b"x-request-id")), b"")
         self._changed = True
         self._added = self._hop_by_hop
-        self._other_headers = _PSEUDO_HEADERS
+        self._other_headers = _APART
         self._pass_on(*_CHANGED.fields(fields))
 
     def _pass_on(self, shape: Shape, values: Values) -> None:

@@ -7,6 +7,7 @@ A. What is not known, an operator too, is left out. Templates are compiled once 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,6 +30,10 @@ class Subject(NamedTuple):
 _Value = Callable[[Subject], bytes]
 
 _MOST_REMEMBERED = 4096
+
+# A variable has any text, and a pattern of a time may ask for a line end, with which a header would end.
+_FROM_OUTSIDE = frozenset({"EMIT_TIME", "ENVIRONMENT", "START_TIME"})
+_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Template:
@@ -69,6 +74,8 @@ def _value(operator: Operator) -> _Value:
     if operator.name not in IN_HEADERS:
         return lambda subject: b""
     value = value_of(operator)
+    if operator.name in _FROM_OUTSIDE:
+        return lambda subject: _CONTROLS.sub(b"_", value(subject.exchange))
     return lambda subject: value(subject.exchange)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from meshproxy.http.bodies import Piece
 from meshproxy.http.headeroperations import values_in, without
-from meshproxy.http.request import upgrade_lines
 from meshproxy.http.responsehead import SHAPES, edited_head
 from meshproxy.http.statuses import status_line
 from meshproxy.http.tunnel import Tunnel
@@ -80,9 +79,10 @@ class Upgrade:
         exchange.switched(_SWITCHING)
         shape = SHAPES.of(tuple(names))
         kept = without(zip(shape.names, shape.pick(values), strict=True), (_LENGTH,))
-        fields = exchange.edit_response(kept)
+        servers = [(b"server", value) for value in values_in(received, b"server")]
+        fields = exchange.edit_response([*kept, *servers, (b"connection", b"Upgrade"), (b"upgrade", spelled[0])])
         date = exchange.gateway.dates.at(time.time())
-        return edited_head(status_line(_SWITCHING), fields, [upgrade_lines(*spelled)], date)
+        return edited_head(status_line(_SWITCHING), fields, (), date)
 
     def begin(self, upstream: Upstream, head: bytes, first: bytes) -> None:
         """Make a tunnel of both connections. The client gets ``head`` and the endpoint's ``first`` bytes."""

@@ -59,6 +59,11 @@ class Upstream(ResponseReader, Protocol):
         self._streaming = self._uploading = self._held_back = False
         self._head_size = self._interim = self._body_left = 0
 
+    @property
+    def exchange(self) -> Carried | None:
+        """What it carries; None while it is free."""
+        return self._exchange
+
     # The transport's events
 
     def connectionMade(self) -> None:

@@ -14,6 +14,7 @@ from attrs import define, field
 from meshproxy import config
 from meshproxy.config.sources import Source, Sources
 from meshproxy.errors import Diagnostic
+from meshproxy.http.mirroring import Mirrored
 from meshproxy.interfaces import IHashKeyFactory, ILoadBalancerFactory
 from meshproxy.model import ProxyIdentity, Snapshot
 from meshproxy.registry import Registry
@@ -157,17 +158,25 @@ class MemoryGateway:
     def _connect(self, pending: Pending) -> None:
         while self._wire.attempts:
             key = self._wire.attempts[0]
-            pending.tried.append(key)
+            dropped = self._wire.gateway.counters.mirrors_dropped_total
             if key in self.down:
                 self._wire.refuse()
+                is_copy = self._wire.gateway.counters.mirrors_dropped_total > dropped
             else:
-                self._idle.append((key, self._wire.accept()))
+                peer = self._wire.accept()
+                is_copy = isinstance(peer.protocol.exchange, Mirrored)
+                self._idle.append((key, peer))
+            if not is_copy:
+                pending.tried.append(key)
 
     def _received(self, pending: Pending) -> bool:
-        """Whether an endpoint has got the request."""
+        """Whether an endpoint has got the request; a copy of it is answered at once."""
         for key, peer in self._idle:
+            is_copy = isinstance(peer.protocol.exchange, Mirrored)
             data = peer.take()
-            if data:
+            if is_copy:
+                peer.send(_OK)
+            elif data:
                 pending.request, _ = read_request(data)
                 pending.endpoint, pending._peer = key, peer
                 if pending.tried[-1:] != [key]:

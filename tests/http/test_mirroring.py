@@ -142,6 +142,15 @@ class Losses(MirrorCase):
             counters = wire.gateway.counters
             self.assertEqual((counters.mirrors_active, counters.mirrors_dropped_total), (0, 1))
 
+    def test_nowhere_to_go(self) -> None:
+        """There is no copy of a request that the gateway answers because it has no endpoint."""
+        clusters = (cluster(balancer=EmptyBalancer()), cluster(name=SHADOW))
+        wire = Wire(snapshot(*clusters, routes=[route(mirrors=(Mirror(SHADOW),))]))
+        client = wire.client()
+        client.send(GET)
+        self.assertEqual([r.status for r in client.responses()], [503])
+        self.assertEqual((wire.attempts, wire.gateway.counters.mirrors_total), ([], 0))
+
     def test_request_breaks_off(self) -> None:
         """A request that breaks off does not look whole to the mirror."""
         client, mirror, _ = self.mirrored(UPLOAD % 6 + b"ab")

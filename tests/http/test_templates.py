@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,6 +71,16 @@ class TemplateTests(SynchronousTestCase):
         """The start is a stamp in UTC, or what a format makes of it."""
         self.assertEqual(rendered("%START_TIME%"), b"2026-11-23T04:04:24.296Z")
         self.assertEqual(rendered("%START_TIME(%Y/%m %s.%3f)%"), b"2026/11 1795406664.296")
+
+    def test_control_characters(self) -> None:
+        """A variable of the environment or a pattern of a time cannot end a header and begin another one."""
+        self.patch(os, "environ", {"POD": "a\r\nx-more: 1\t"})
+        for text, value in (
+            ("%ENVIRONMENT(POD)%", b"a__x-more: 1\t"),
+            ("%START_TIME(%Y%n)%", b"2026_"),
+            ("%EMIT_TIME(a%n)%", b"a_"),
+        ):
+            self.assertEqual(rendered(text), value, text)
 
     def test_missing(self) -> None:
         """What is not known, a command or a value, is left out, or is what the caller says."""

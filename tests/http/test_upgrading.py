@@ -88,7 +88,8 @@ class Asking(SynchronousTestCase):
     def test_changed_by_the_route(self) -> None:
         """Header operations and rewrites hold as for any request; they cannot touch what the upgrade consists of."""
         operations = HeaderOperations(
-            set=((b"x-set", "1"), (b"upgrade", "foo"), (b"connection", "close")), remove=(b"upgrade", b"x-gone")
+            set=((b"x-set", "%REQ(upgrade)%, %REQ(connection)%"), (b"upgrade", "foo"), (b"connection", "close")),
+            remove=(b"upgrade", b"x-gone"),
         )
         destination = {"request_headers": (operations,), "rewrite": Rewrite("/new", whole=True)}
         wire = Wire(snapshot(routes=[route("/ws", destination=destination)]))
@@ -96,7 +97,8 @@ class Asking(SynchronousTestCase):
         data = wire.accept().take()
         self.assertTrue(data.startswith(b"GET /new HTTP/1.1\r\n"), data)
         found = head_of(data)
-        self.assertEqual((found[b"x-set"], found[b"upgrade"], found[b"connection"]), (b"1", b"websocket", b"Upgrade"))
+        self.assertEqual((found[b"upgrade"], found[b"connection"]), (b"websocket", b"Upgrade"))
+        self.assertEqual(found[b"x-set"], b"websocket, Upgrade")
         self.assertNotIn(b"x-gone", found)
 
     def test_bytes_wait_for_the_agreement(self) -> None:
@@ -175,7 +177,10 @@ class Agreeing(SynchronousTestCase):
 
     def test_changed_by_the_route(self) -> None:
         """Header operations, CORS and sticky cookies hold for it."""
-        operations = HeaderOperations(set=((b"x-status", "%RESPONSE_CODE%"),), remove=(b"x-gone",))
+        value = "%RESPONSE_CODE% %REQ(upgrade)% %RESP(upgrade)% %RESP(connection)% %RESP(server)%"
+        operations = HeaderOperations(
+            set=((b"x-seen", value), (b"upgrade", "foo")), remove=(b"x-gone", b"connection", b"upgrade")
+        )
         balancer = FixedBalancer(endpoints(), uses_hash=True)
         found = route(
             destination={"response_headers": (operations,)},
@@ -183,9 +188,13 @@ class Agreeing(SynchronousTestCase):
             cors=CorsPolicy(origins=(PRESENT,), credentials=True),
         )
         wire = Wire(snapshot(cluster(balancer=balancer), routes=[found]))
-        client, _, _ = self.answered(agreeing(b"X-Gone: 1"), request=asking(b"Origin: http://b"), wire=wire)
+        client, _, _ = self.answered(
+            agreeing(b"X-Gone: 1", b"Server: b"), request=asking(b"Origin: http://b"), wire=wire
+        )
         fields = head_of(client.take())
-        self.assertEqual((fields[b"x-status"], fields[b"set-cookie"]), (b"101", b"id=1"))
+        seen = b"101 websocket websocket Upgrade b"
+        self.assertEqual((fields[b"x-seen"], fields[b"set-cookie"], fields[b"server"]), (seen, b"id=1", b"istio-envoy"))
+        self.assertEqual((fields[b"upgrade"], fields[b"connection"]), (b"websocket", b"Upgrade"))
         self.assertEqual(fields[b"access-control-allow-origin"], b"http://b")
         self.assertNotIn(b"x-gone", fields)
 

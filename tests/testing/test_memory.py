@@ -67,6 +67,23 @@ class AnswerTests(SynchronousTestCase):
         for address, endpoint in found.items():
             self.assertEqual(gateway.ask(source=address).endpoint, endpoint)
 
+    def test_mirror(self) -> None:
+        """A copy for a mirror is neither the request nor a try of it, whether the mirror answers or refuses."""
+        shadow = istio(
+            "ServiceEntry",
+            "shadow",
+            "hosts: [shadow.test]\nports: [{number: 80, name: http, protocol: HTTP}]\nresolution: STATIC\n"
+            "endpoints: [{address: 10.0.0.9}]",
+        )
+        mirrored = ROUTE.replace("http: [{", "http: [{mirror: {host: shadow.test}, ")
+        gateway = MemoryGateway(GATEWAY + SERVICE + shadow + mirrored)
+        for down in (set[str](), {"10.0.0.9:80"}):
+            gateway.down = down
+            for _ in range(3):
+                answer = gateway.ask()
+                self.assertIn(answer.endpoint, _BOTH)
+                self.assertEqual((answer.status, answer.tried), (200, (answer.endpoint,)))
+
     def test_down(self) -> None:
         """An endpoint that is down refuses; the retry and its order are there to see."""
         gateway = MemoryGateway(mesh())
