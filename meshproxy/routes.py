@@ -133,11 +133,13 @@ class HeaderOperations:
     Of two ``set`` for one name the later one counts.
 
     Values are templates: ``%COMMAND%`` is filled in, ``%%`` is a percent sign; one that comes out empty does nothing.
+    ``authority`` is what a request's becomes after them, before the next level, as it is and without a trace.
     """
 
     remove: tuple[bytes, ...] = ()
     set: tuple[tuple[bytes, str], ...] = ()
     add: tuple[tuple[bytes, str], ...] = ()
+    authority: str | None = None
 
 
 @frozen

@@ -2,7 +2,8 @@
 
 Source: Istio's translation of header operations. With one destination both levels become one, the route's operations of
 each kind before the destination's. With several, a destination's level comes before the route's. The authority is no
-header: setting it rewrites the host, and the route's level wins over a destination's.
+header: setting it rewrites the host, and the route's level wins over a destination's. With several destinations, the
+host is a destination's before the route's level comes, and only what this replaces is told as the original host.
 """
 
 from __future__ import annotations

@@ -198,8 +198,10 @@ def _targets(http: HttpRoute, found: Sequence[Resolved]) -> Targets:
 
 
 def _weighted(http: HttpRoute, entry: RouteDestination, cluster: str, single: bool) -> WeightedDestination:
-    headers = http.headers or NO_HEADERS
-    requests, responses = (combined(headers, entry.headers, single, direction) for direction in (_request, _response))
+    headers, inner = http.headers or NO_HEADERS, entry.headers
+    if inner.authority is not None and not single:
+        inner = evolve(inner, request=evolve(inner.request, authority=inner.authority))
+    requests, responses = (combined(headers, inner, single, direction) for direction in (_request, _response))
     return WeightedDestination(cluster, entry.weight or 1, requests, responses)
 
 
@@ -207,7 +209,9 @@ def _rewriting(
     http: HttpRoute, entry: RouteDestination, destination: WeightedDestination, path: PathMatch | None
 ) -> WeightedDestination:
     """The destination with what changes in the path and the authority of its requests."""
-    authority = (http.headers or NO_HEADERS).authority or entry.headers.authority
+    authority = (http.headers or NO_HEADERS).authority
+    if authority is None and len(http.destinations) == 1:
+        authority = entry.headers.authority
     if http.rewrite is None and authority is None:
         return destination
     rewrite = (http.rewrite or _NO_REWRITE).compiled(path, authority)

@@ -133,6 +133,8 @@ def _header_words(direction: str, levels: Iterable[HeaderOperations]) -> Iterabl
         yield from (f"{direction} header {text(name)} removed" for name in level.remove)
         yield from (f"{direction} header {text(name)} set to {value!r}" for name, value in level.set)
         yield from (f"{direction} header {text(name)} added as {value!r}" for name, value in level.add)
+        if level.authority is not None:
+            yield f"host replaced by {level.authority!r}"
 
 
 def _retries(policy: RetryPolicy | None) -> str:

@@ -14,6 +14,7 @@ from functools import reduce
 from meshproxy.headers import JOINED_HEADERS, join_lines
 from meshproxy.http.names import NOT_FROM_CLIENTS
 from meshproxy.http.operators import Described
+from meshproxy.http.rewriting import in_head
 from meshproxy.http.templates import HeaderValues, Subject, Template, compile_template
 from meshproxy.routes import HeaderOperations
 
@@ -73,12 +74,13 @@ def without(fields: Iterable[Field], names: Iterable[bytes]) -> list[Field]:
 
 
 class _Level:
-    __slots__ = ("added", "removed", "set")
+    __slots__ = ("added", "authority", "removed", "set")
 
     def __init__(self, operations: HeaderOperations, untouched: frozenset[bytes]) -> None:
         self.removed = frozenset(operations.remove) - untouched
         self.set = _compiled(operations.set, untouched)
         self.added = _compiled(operations.add, untouched)
+        self.authority = None if operations.authority is None else in_head(operations.authority)
 
 
 class HeaderChanges:
@@ -92,10 +94,12 @@ class HeaderChanges:
         self._levels = [_Level(level, untouched) for level in levels]
 
     def request(self, fields: list[Field], exchange: Described) -> list[Field]:
-        """The fields of a request after the changes. Pseudo headers are the exchange's."""
+        """The fields of a request after the changes. Pseudo headers are the exchange's, whose authority may change."""
         for level in self._levels:
             fields = without(fields, level.removed)
             fields = self._apply(level, fields, Subject(exchange, _request_values(fields, exchange), _none))
+            if level.authority is not None:
+                exchange.authority = level.authority
         return fields
 
     def response(self, fields: list[Field], exchange: Described, status: int) -> list[Field]:
@@ -123,7 +127,7 @@ class HeaderChanges:
 
 def compiled_changes(levels: Sequence[HeaderOperations], of_request: bool) -> HeaderChanges | None:
     """The changes; None where there are none."""
-    levels = [level for level in levels if level.remove or level.set or level.add]
+    levels = [level for level in levels if level != HeaderOperations()]
     return HeaderChanges(levels, of_request) if levels else None
 
 

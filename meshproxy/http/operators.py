@@ -32,6 +32,7 @@ class Kind(Enum):
 class Described(Protocol):
     """What operators can tell of an exchange. What is not known yet is empty or 0."""
 
+    authority: bytes
     started_at: float
     done: bool
     status: int

@@ -28,7 +28,7 @@ class CompiledRewrite:
     __slots__ = ("authority", "path")
 
     def __init__(self, rewrite: Rewrite) -> None:
-        self.authority = None if rewrite.authority is None else _safe(rewrite.authority)
+        self.authority = None if rewrite.authority is None else in_head(rewrite.authority)
         self.path = _path_change(rewrite)
 
 
@@ -38,7 +38,7 @@ def _path_change(rewrite: Rewrite) -> PathChange | None:
         return lambda path: _as_path(replace_all(path))
     if rewrite.path is None:
         return None
-    target, length = _safe(rewrite.path), rewrite.prefix_length
+    target, length = in_head(rewrite.path), rewrite.prefix_length
     if rewrite.whole:
         whole = _as_path(target)
         return lambda path: whole
@@ -83,10 +83,10 @@ def _substitution_pieces(template: str) -> list[bytes | int]:
     pieces: list[bytes | int] = []
     position = 0
     for found in _REFERENCE.finditer(template):
-        pieces.append(_safe(template[position : found.start()]))
+        pieces.append(in_head(template[position : found.start()]))
         pieces.append(b"\\" if found[1] == "\\" else int(found[1]))
         position = found.end()
-    pieces.append(_safe(template[position:]))
+    pieces.append(in_head(template[position:]))
     return pieces
 
 
@@ -94,7 +94,7 @@ def location(redirect: Redirect, scheme: bytes, authority: bytes, path: bytes, q
     """The absolute ``Location`` for a request; ``query`` has its ``?``."""
     target_scheme = redirect.scheme.encode() if redirect.scheme else scheme
     if redirect.authority is not None:
-        host = _safe(redirect.authority)
+        host = in_head(redirect.authority)
     else:
         host = authority
         name, port = _split_port(authority)
@@ -105,7 +105,7 @@ def location(redirect: Redirect, scheme: bytes, authority: bytes, path: bytes, q
     if redirect.port is not None:
         host = b"%b:%d" % (host, redirect.port)
     if redirect.path is not None:
-        target = _safe(redirect.path)
+        target = in_head(redirect.path)
         if redirect.prefix_length is not None:
             path = target + path[redirect.prefix_length :]
         else:
@@ -126,5 +126,6 @@ def _as_path(text: bytes) -> bytes:
     return text if text[:1] == b"/" else b"/" + text
 
 
-def _safe(text: str) -> bytes:
+def in_head(text: str) -> bytes:
+    """A configured text as it may stand in the first line or an authority: blanks and controls are encoded."""
     return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text.encode("utf-8"))

@@ -60,7 +60,7 @@ class AuthorityTests(SynchronousTestCase):
             self.assertEqual((found.rewrite, found.request_headers), (Rewrite(authority="h"), ()), operation)
 
     def test_precedence(self) -> None:
-        """The rewrite wins over the route's level, which wins over that of a destination, also of several."""
+        """The rewrite wins over the route's level, that over a destination's, which of several comes before it."""
         own = "request: {set: {host: own}}"
         self.assertEqual(destinations("", own)[0].rewrite, Rewrite(authority="own"))
         for found in destinations("request: {set: {host: route}}", own, own):
@@ -70,8 +70,9 @@ class AuthorityTests(SynchronousTestCase):
         several = f"route: [{{{HOST}, weight: 1, headers: {{{own}}}}}, {{{HOST}, weight: 1}}]"
         found_action = compiled_route(f"rewrite: {{uri: /x}}, {several}").action
         assert isinstance(found_action, Forward)
-        rewrites = [it.rewrite for it in found_action.destinations]
-        self.assertEqual(rewrites, [Rewrite("/x", prefix_length=1, authority="own"), Rewrite("/x", prefix_length=1)])
+        self.assertEqual([it.rewrite for it in found_action.destinations], [Rewrite("/x", prefix_length=1)] * 2)
+        levels = [it.request_headers for it in found_action.destinations]
+        self.assertEqual(levels, [(HeaderOperations(authority="own"),), ()])
 
     def test_twice(self) -> None:
         """Within an entry, or within a destination, the authority may be set once only."""

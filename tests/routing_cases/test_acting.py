@@ -58,6 +58,26 @@ class ActionTests(DetailCase):
             },
         )
 
+    def test_authority_among_several(self) -> None:
+        """Of several destinations, one's authority leaves no trace, and is the original one to the route's level."""
+        ends = ", ".join(
+            f"{{destination: {{host: {A}}}, weight: 1, headers: {{request: {{set: {{host: d}}}}}}}}" for _ in "12"
+        )
+        seen = "set: {x-seen: '%REQ(:authority)%'}"
+        routes = (
+            f"match: [{{uri: {{prefix: /1}}}}], rewrite: {{authority: r}}, route: [{ends}]",
+            f"match: [{{uri: {{prefix: /2}}}}], headers: {{request: {{add: {{host: h}}, {seen}}}}}, route: [{ends}]",
+            f"rewrite: {{uri: /new}}, route: [{ends}]",
+        )
+        self.check(
+            WORLD + virtual_service("a", "x.com", *routes),
+            {
+                "GET x.com /1": (A, {"host": "r", ">x-envoy-original-host": "d"}),
+                "GET x.com /2": (A, {"host": "h", ">x-envoy-original-host": "d", ">x-seen": "d"}),
+                "GET x.com /3": (A, {"host": "d", ">x-envoy-original-host": None}),
+            },
+        )
+
     def test_headers(self) -> None:
         """Operators see the request as it came; a value that comes out empty does nothing; removing comes first."""
         request = (
