@@ -156,6 +156,10 @@ class Exchange(ForwardedRequest):
 
     # Ends
 
+    def reply_told(self, flags: bytes, details: bytes) -> Sequence[Field]:
+        """Fields of an answer without an endpoint that tell how it came about; none unless that is explained."""
+        return ()
+
     def reply(
         self,
         status: int,
@@ -170,11 +174,14 @@ class Exchange(ForwardedRequest):
         ``fields`` are all header fields but for date and server. Where they are not given, the route's operations
         apply, to which the status is not known yet; ``more`` are fields that come after them.
         """
+        told = self.reply_told(flags, details)
         self.details = details
         self._flag(flags)
         if fields is None:
             edited = [] if self._edits is None else self._edits.response([], self, status)
-            fields = self._with_cors([*more, *content_fields(status, body, edited)])
+            fields = self._with_cors([*more, *told, *content_fields(status, body, edited)])
+        elif told:
+            fields = [*fields, *told]
         self.status = status
         self.response_begun = True
         if not self.request_complete:

@@ -41,24 +41,12 @@ class ExplainedExchange(Exchange):
             self.response_fields = fields
         return fields
 
-    def reply(
-        self,
-        status: int,
-        body: bytes,
-        flags: bytes,
-        details: bytes,
-        fields: Sequence[Field] | None = None,
-        more: Sequence[Field] = (),
-    ) -> None:
-        """Answer without an endpoint, and tell why."""
-        if self._is_asked:
-            why = b"%b (%b)" % (details, flags) if flags else details
-            told = [(b"x-meshproxy-details", why), *self._told()]
-            if fields is None:
-                more = [*more, *told]
-            else:
-                fields = [*fields, *told]
-        super().reply(status, body, flags, details, fields, more)
+    def reply_told(self, flags: bytes, details: bytes) -> Sequence[Field]:
+        """Why it is answered without an endpoint, and what led there."""
+        if not self._is_asked:
+            return ()
+        why = b"%b (%b)" % (details, flags) if flags else details
+        return [(b"x-meshproxy-details", why), *self._told()]
 
     def _told(self) -> Iterator[Field]:
         plan = getattr(self, "plan", None)
